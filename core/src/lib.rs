@@ -1,0 +1,8 @@
+//! Records, blocks, hashes, signatures, the tree, checkpoints and receipts of an Annals ledger.
+//!
+//! Pure: no I/O, no thread, no clock, no randomness of its own. Whoever holds this crate and a ledger's vkey
+//! can verify everything the ledger issued. The byte formats stand in `docs/FORMAT.md`.
+#![forbid(unsafe_code)]
+
+pub mod hash;
+pub mod limits;
