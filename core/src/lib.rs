@@ -6,3 +6,11 @@
 
 pub mod hash;
 pub mod limits;
+mod bytes;
+
+pub mod bundle;
+pub mod record;
+pub mod signature;
+
+pub mod block;
+pub mod body;
