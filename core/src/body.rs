@@ -234,7 +234,8 @@ impl<'a> Body<'a> {
         let mut start = 0;
         for (index, (head, end)) in self.heads.iter().zip(self.ends).enumerate() {
             let end = u32::from_le_bytes(*end) as usize;
-            let size = head.get(92..96).and_then(|field| field.first_chunk::<4>()).map(|field| u32::from_le_bytes(*field));
+            let size =
+                head.get(92..96).and_then(|field| field.first_chunk::<4>()).map(|field| u32::from_le_bytes(*field));
             if end < start || self.payloads.len() < end || size.map(|size| size as usize) != Some(end - start) {
                 return Err(BodyError::Payload { index });
             }
@@ -261,7 +262,10 @@ impl<'a> Body<'a> {
     /// The payload of a record, by its index in the block.
     pub fn payload(&self, index: usize) -> Option<&'a [u8]> {
         let end = u32::from_le_bytes(*self.ends.get(index)?) as usize;
-        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |end| u32::from_le_bytes(*end) as usize);
+        let start = index
+            .checked_sub(1)
+            .and_then(|before| self.ends.get(before))
+            .map_or(0, |end| u32::from_le_bytes(*end) as usize);
         self.payloads.get(start..end)
     }
 

@@ -4,9 +4,9 @@
 //! can verify everything the ledger issued. The byte formats stand in `docs/FORMAT.md`.
 #![forbid(unsafe_code)]
 
+mod bytes;
 pub mod hash;
 pub mod limits;
-mod bytes;
 
 pub mod bundle;
 pub mod record;

@@ -51,9 +51,15 @@ pub const KEY_FILE_SIZE_MAX: usize = 1024;
 pub const RECEIPT_JSON_SIZE_MAX: usize = 1 << 20;
 
 const _: () = assert!(BODY_SIZE_MAX >= 2 * (HEAD_SIZE + PAYLOAD_SIZE_MAX), "one record always fits");
-const _: () = assert!(SEGMENT_SIZE_MIN as usize >= PAYLOAD_SIZE_MAX + HEAD_SIZE + 16 * PAGE_SIZE, "one record fits the smallest segment");
+const _: () = assert!(
+    SEGMENT_SIZE_MIN as usize >= PAYLOAD_SIZE_MAX + HEAD_SIZE + 16 * PAGE_SIZE,
+    "one record fits the smallest segment"
+);
 const _: () = assert!(PAGE_SIZE.is_multiple_of(SECTOR_SIZE), "a page is whole sectors");
 const _: () = assert!(ITEM_COUNT_MAX <= u16::MAX as usize, "an item count is 16 bits");
-const _: () = assert!(64 + ORIGIN_SIZE_MAX * 2 + 64 + 32 * (ADMIN_COUNT_MAX + FIRST_AUTHOR_COUNT_MAX) <= PAYLOAD_SIZE_MAX, "genesis fits");
+const _: () = assert!(
+    64 + ORIGIN_SIZE_MAX * 2 + 64 + 32 * (ADMIN_COUNT_MAX + FIRST_AUTHOR_COUNT_MAX) <= PAYLOAD_SIZE_MAX,
+    "genesis fits"
+);
 const _: () = assert!(2 * ORIGIN_SIZE_MAX + 200 <= CHECKPOINT_SIZE_MAX, "a checkpoint fits");
 const _: () = assert!(ITEM_COUNT_MAX * 2 * 70 + 8192 <= RECEIPT_JSON_SIZE_MAX, "a bundle's receipt fits");
