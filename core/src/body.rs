@@ -16,7 +16,8 @@ const ROOT_SIZE: usize = 32;
 /// Bytes that a record takes beside its payload: head, state and end.
 pub const RECORD_OVERHEAD: usize = HEAD_SIZE + 8 + 4;
 
-/// What rkyv sees; the field order is the order of the bytes.
+/// What rkyv sees; the field order is the order of the bytes. Only its archived form is used outside tests.
+#[cfg_attr(not(test), expect(dead_code, reason = "bodies are written by hand; rkyv derives the reader from it"))]
 #[derive(Debug, rkyv::Archive, rkyv::Serialize)]
 struct Archive {
     heads: Vec<[u8; HEAD_SIZE]>,

@@ -8,7 +8,9 @@
 use crate::bytes::{Reader, Truncated};
 use crate::checkpoint::Vkey;
 use crate::hash::{AuthorId, ContentHash, LedgerId};
-use crate::limits::{ADMIN_COUNT_MAX, BLOCK_RECORD_COUNT_MAX, FIRST_AUTHOR_COUNT_MAX, HEAD_SIZE, ITEM_COUNT_MAX, PAYLOAD_SIZE_MAX};
+use crate::limits::{
+    ADMIN_COUNT_MAX, BLOCK_RECORD_COUNT_MAX, FIRST_AUTHOR_COUNT_MAX, HEAD_SIZE, ITEM_COUNT_MAX, PAYLOAD_SIZE_MAX,
+};
 use crate::record::{Flags, Head, Kind, Record, SUITE_ED25519};
 use crate::signature::{KeyError, SigningKey, parse_author};
 
@@ -227,7 +229,14 @@ impl Genesis {
 }
 
 /// The head, not yet signed, of a plain record with no flags: the form of every engine record.
-pub fn engine_head(ledger: LedgerId, author: AuthorId, nonce: u64, claimed_time_ms: u64, kind: Kind, payload: &[u8]) -> Head {
+pub fn engine_head(
+    ledger: LedgerId,
+    author: AuthorId,
+    nonce: u64,
+    claimed_time_ms: u64,
+    kind: Kind,
+    payload: &[u8],
+) -> Head {
     Head {
         suite: SUITE_ED25519,
         flags: Flags::NONE,
@@ -311,9 +320,14 @@ pub fn order(genesis: &Genesis, head: &Head, payload: &[u8]) -> Result<Order, Or
         return Err(OrderError::Form);
     }
     if head.kind == Kind::TICK {
-        return if payload.is_empty() { Ok(Order::Tick) } else { Err(OrderError::PayloadSize { expected: 0, got: payload.len() }) };
+        return if payload.is_empty() {
+            Ok(Order::Tick)
+        } else {
+            Err(OrderError::PayloadSize { expected: 0, got: payload.len() })
+        };
     }
-    let author = <[u8; 32]>::try_from(payload).map_err(|_| OrderError::PayloadSize { expected: 32, got: payload.len() })?;
+    let author =
+        <[u8; 32]>::try_from(payload).map_err(|_| OrderError::PayloadSize { expected: 32, got: payload.len() })?;
     let author = AuthorId::from_bytes(author);
     parse_author(&author)?;
     Ok(if head.kind == Kind::AUTHOR_ADMIT { Order::Admit(author) } else { Order::Revoke(author) })

@@ -14,3 +14,9 @@ pub mod signature;
 
 pub mod block;
 pub mod body;
+
+pub mod checkpoint;
+pub mod genesis;
+pub mod leaf;
+pub mod proof;
+pub mod tree;
