@@ -158,7 +158,7 @@ impl BlockHeader {
             return Err(BlockError::RecordCount(self.record_count));
         }
         let records = u64::from(self.record_count);
-        if self.item_count < records || records * ITEM_COUNT_MAX as u64 <= self.item_count - 1 {
+        if self.item_count < records || records * (ITEM_COUNT_MAX as u64) < self.item_count {
             return Err(BlockError::ItemCount { items: self.item_count, records: self.record_count });
         }
         let numbers = [self.height, self.first_seq, self.first_seq.saturating_add(records), self.ordered_time_ms];

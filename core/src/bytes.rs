@@ -78,7 +78,6 @@ impl<const N: usize> Writer<N> {
     /// Appends bytes. Field widths are constants of the format, so running over is our own bug.
     pub(crate) fn put(&mut self, field: &[u8]) -> &mut Self {
         let end = self.written + field.len();
-        #[expect(clippy::indexing_slicing, reason = "field widths are constants of the format and sum to N")]
         self.bytes[self.written..end].copy_from_slice(field);
         self.written = end;
         self

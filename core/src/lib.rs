@@ -17,6 +17,9 @@ pub mod body;
 
 pub mod checkpoint;
 pub mod genesis;
+pub mod item_proof;
+pub mod key_file;
 pub mod leaf;
 pub mod proof;
+pub mod receipt;
 pub mod tree;

@@ -52,7 +52,7 @@ pub const RECEIPT_JSON_SIZE_MAX: usize = 1 << 20;
 
 const _: () = assert!(BODY_SIZE_MAX >= 2 * (HEAD_SIZE + PAYLOAD_SIZE_MAX), "one record always fits");
 const _: () = assert!(
-    SEGMENT_SIZE_MIN as usize >= PAYLOAD_SIZE_MAX + HEAD_SIZE + 16 * PAGE_SIZE,
+    SEGMENT_SIZE_MIN >= (PAYLOAD_SIZE_MAX + HEAD_SIZE + 16 * PAGE_SIZE) as u64,
     "one record fits the smallest segment"
 );
 const _: () = assert!(PAGE_SIZE.is_multiple_of(SECTOR_SIZE), "a page is whole sectors");
