@@ -1,0 +1,186 @@
+//! Disks: the blocking operations on a ledger's segments, shared by recovery, readers and checks.
+//!
+//! One trait, a directory of real files behind it ([`FileDisk`]) or memory ([`MemoryDisk`]) for tests. Reads and
+//! writes are whole pages at page offsets. A write is durable when it returns. Nothing here knows what the
+//! bytes mean, and no error is retried but an interrupted call.
+
+mod file;
+mod memory;
+
+pub use file::{Access, FileDisk};
+pub use memory::MemoryDisk;
+
+use crate::buffer::PageBuffer;
+use std::fmt::Debug;
+use std::io;
+
+/// A segment's file as the directory lists it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SegmentFile {
+    /// The segment's number, from its name.
+    pub number: u64,
+    /// The file's size in bytes.
+    pub size: u64,
+}
+
+/// What was being done when a disk failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Listing the segments.
+    List,
+    /// Opening a file.
+    Open,
+    /// Creating a segment.
+    Create,
+    /// Reading pages.
+    Read,
+    /// Writing pages.
+    Write,
+    /// Asking for free space.
+    Space,
+}
+
+impl std::fmt::Display for Operation {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::List => "list segments",
+            Self::Open => "open",
+            Self::Create => "create",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Space => "ask for free space",
+        })
+    }
+}
+
+/// Why a disk operation failed. Cloneable, so that a halt can keep its first cause.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DiskError {
+    /// The system refused.
+    #[error("cannot {operation} segment {segment} at byte {offset}: {kind} (os error {code})")]
+    Io {
+        /** What was tried. */
+        operation: Operation,
+        /** On which segment. */
+        segment: u64,
+        /** At which byte. */
+        offset: u64,
+        /** What kind of failure. */
+        kind: io::ErrorKind,
+        /** The system's number for it, 0 if there is none. */
+        code: i32,
+    },
+    /// The disk is full.
+    #[error("no room on the disk for segment {segment}; free some")]
+    Full {
+        /** The segment. */
+        segment: u64,
+    },
+    /// The segment exists already.
+    #[error("segment {segment} exists already")]
+    Exists {
+        /** The segment. */
+        segment: u64,
+    },
+    /// There is no such segment.
+    #[error("segment {segment} is missing")]
+    Missing {
+        /** The segment. */
+        segment: u64,
+    },
+    /// The file ends before the bytes that were asked for.
+    #[error("segment {segment} ends before byte {end}")]
+    Short {
+        /** The segment. */
+        segment: u64,
+        /** The first byte behind those asked for. */
+        end: u64,
+    },
+    /// An offset is no multiple of 4,096: our own bug, refused before the system sees it.
+    #[error("offset {offset} in segment {segment} is no multiple of 4096")]
+    Unaligned {
+        /** The segment. */
+        segment: u64,
+        /** The offset. */
+        offset: u64,
+    },
+}
+
+impl DiskError {
+    /// Stable machine name; never renamed, only added to.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "disk.io",
+            Self::Full { .. } => "disk.full",
+            Self::Exists { .. } => "disk.exists",
+            Self::Missing { .. } => "disk.missing",
+            Self::Short { .. } => "disk.short",
+            Self::Unaligned { .. } => "disk.unaligned",
+        }
+    }
+
+    /// Names what an `io::Error` happened to.
+    pub fn from_io(error: &io::Error, operation: Operation, segment: u64, offset: u64) -> Self {
+        let (kind, code) = (error.kind(), error.raw_os_error().unwrap_or(0));
+        if kind == io::ErrorKind::StorageFull {
+            Self::Full { segment }
+        } else if kind == io::ErrorKind::AlreadyExists {
+            Self::Exists { segment }
+        } else if kind == io::ErrorKind::NotFound {
+            Self::Missing { segment }
+        } else {
+            Self::Io { operation, segment, offset, kind, code }
+        }
+    }
+}
+
+/// Blocking operations on the segments of one ledger.
+pub trait Disk: Send + Sync + Debug {
+    /// The segments there are, by rising number. Files of other names are passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError`] if the directory can't be read.
+    fn segments(&self) -> Result<Vec<SegmentFile>, DiskError>;
+
+    /// Creates a segment of zeros behind its first page; it appears whole and durable, or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError`], [`DiskError::Exists`] and [`DiskError::Full`] among them.
+    fn create_segment(&self, number: u64, size: u64, first_page: &[u8]) -> Result<(), DiskError>;
+
+    /// Fills a buffer from a segment, past any cache where the file system allows it.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError`]; [`DiskError::Short`] if the file ends before.
+    fn read(&self, number: u64, offset: u64, into: &mut PageBuffer) -> Result<(), DiskError>;
+
+    /// Writes a buffer to a segment; durable on return.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError`]; how much was written is not known then.
+    fn write(&self, number: u64, offset: u64, from: &PageBuffer) -> Result<(), DiskError>;
+
+    /// Free bytes for new segments.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError`] if the file system does not say.
+    fn available(&self) -> Result<u64, DiskError>;
+
+    /// Bytes read since this disk was opened.
+    fn bytes_read(&self) -> u64;
+}
+
+fn check_aligned(segment: u64, offset: u64) -> Result<(), DiskError> {
+    if offset.is_multiple_of(annals_core::limits::PAGE_SIZE as u64) {
+        Ok(())
+    } else {
+        Err(DiskError::Unaligned { segment, offset })
+    }
+}

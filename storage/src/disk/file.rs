@@ -1,0 +1,148 @@
+//! A disk of real files: `DIR/NNNNNNNNNN.seg`, read and written with `O_DIRECT` where the file system takes it.
+//!
+//! A segment is made under a temporary name, allocated, its first page written, synced, renamed, and the
+//! directory synced, so that a crash leaves it whole or absent. Direct reads see the disk, not a page cache that
+//! may hold what a failed write left behind.
+
+use super::{Disk, DiskError, Operation, SegmentFile, check_aligned};
+use crate::buffer::PageBuffer;
+use annals_core::limits::PAGE_SIZE;
+use parking_lot::RwLock;
+use rustix::fs::{FallocateFlags, OFlags, RenameFlags, renameat_with};
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The segments in a directory.
+#[derive(Debug)]
+pub struct FileDisk {
+    directory: PathBuf,
+    access: Access,
+    files: RwLock<HashMap<u64, Arc<File>>>,
+    bytes_read: AtomicU64,
+}
+
+/// What a disk was opened for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Access {
+    /// Reading only.
+    Read,
+    /// Reading and writing.
+    Write,
+}
+
+impl FileDisk {
+    /// The segments in a directory, which exists.
+    pub fn new(directory: &Path, access: Access) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            access,
+            files: RwLock::new(HashMap::new()),
+            bytes_read: AtomicU64::new(0),
+        }
+    }
+
+    /// The path of a segment's file.
+    pub fn path(&self, number: u64) -> PathBuf {
+        self.directory.join(format!("{number:010}.seg"))
+    }
+
+    /// A segment's file, opened once; direct where the file system takes it.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError`] if it can't be opened.
+    pub fn file(&self, number: u64) -> Result<Arc<File>, DiskError> {
+        if let Some(file) = self.files.read().get(&number) {
+            return Ok(Arc::clone(file));
+        }
+        let path = self.path(number);
+        let open = |flags: OFlags| {
+            OpenOptions::new()
+                .read(true)
+                .write(self.access == Access::Write)
+                .custom_flags(i32::try_from(flags.bits()).unwrap_or(0))
+                .open(&path)
+        };
+        let file = match open(OFlags::DIRECT) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => open(OFlags::empty()),
+            other => other,
+        };
+        let file = Arc::new(file.map_err(|error| DiskError::from_io(&error, Operation::Open, number, 0))?);
+        Ok(Arc::clone(self.files.write().entry(number).or_insert(file)))
+    }
+
+    fn make(&self, number: u64, size: u64, first_page: &[u8]) -> io::Result<()> {
+        let (path, temporary) = (self.path(number), self.directory.join(format!("{number:010}.tmp")));
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?;
+        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, size)?;
+        file.write_all_at(first_page, 0)?;
+        file.sync_all()?;
+        let here = rustix::fs::CWD;
+        renameat_with(here, &temporary, here, &path, RenameFlags::NOREPLACE)?;
+        File::open(&self.directory)?.sync_all()
+    }
+}
+
+impl Disk for FileDisk {
+    fn segments(&self) -> Result<Vec<SegmentFile>, DiskError> {
+        let error = |error: io::Error| DiskError::from_io(&error, Operation::List, 0, 0);
+        let mut segments = Vec::new();
+        for entry in std::fs::read_dir(&self.directory).map_err(error)? {
+            let entry = entry.map_err(error)?;
+            let name = entry.file_name();
+            let number = name.to_str().and_then(|name| name.strip_suffix(".seg")).filter(|digits| digits.len() == 10);
+            if let Some(number) = number.and_then(|digits| digits.parse().ok()) {
+                segments.push(SegmentFile { number, size: entry.metadata().map_err(error)?.len() });
+            }
+        }
+        segments.sort_unstable_by_key(|segment| segment.number);
+        Ok(segments)
+    }
+
+    fn create_segment(&self, number: u64, size: u64, first_page: &[u8]) -> Result<(), DiskError> {
+        self.make(number, size, first_page).map_err(|error| {
+            // What is left of the attempt takes room and nothing else; the next attempt truncates it.
+            let _ = std::fs::remove_file(self.directory.join(format!("{number:010}.tmp")));
+            DiskError::from_io(&error, Operation::Create, number, 0)
+        })
+    }
+
+    fn read(&self, number: u64, offset: u64, into: &mut PageBuffer) -> Result<(), DiskError> {
+        check_aligned(number, offset)?;
+        // A count for tests; it orders nothing.
+        self.bytes_read.fetch_add(into.len() as u64, Ordering::Relaxed);
+        let end = offset.saturating_add(into.len() as u64);
+        match self.file(number)?.read_exact_at(into, offset) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(DiskError::Short { segment: number, end })
+            }
+            Err(error) => Err(DiskError::from_io(&error, Operation::Read, number, offset)),
+        }
+    }
+
+    fn write(&self, number: u64, offset: u64, from: &PageBuffer) -> Result<(), DiskError> {
+        check_aligned(number, offset)?;
+        let file = self.file(number)?;
+        let pages = (from.len() / PAGE_SIZE) as u64;
+        debug_assert!(0 < pages, "an empty write is our own bug");
+        file.write_all_at(from, offset)
+            .and_then(|()| file.sync_data())
+            .map_err(|error| DiskError::from_io(&error, Operation::Write, number, offset))
+    }
+
+    fn available(&self) -> Result<u64, DiskError> {
+        let space = rustix::fs::statvfs(&self.directory)
+            .map_err(|error| DiskError::from_io(&error.into(), Operation::Space, 0, 0))?;
+        Ok(space.f_bavail.saturating_mul(space.f_frsize))
+    }
+
+    fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Ordering::Relaxed)
+    }
+}
