@@ -22,4 +22,5 @@ pub mod key_file;
 pub mod leaf;
 pub mod proof;
 pub mod receipt;
+pub mod receipt_json;
 pub mod tree;

@@ -11,6 +11,7 @@ use annals_core::leaf::LeafEntry;
 use annals_core::limits::HEAD_SIZE;
 use annals_core::proof::inclusion_path;
 use annals_core::receipt::{Receipt, Step};
+use annals_core::receipt_json::{Disclosure, ReceiptJson};
 use annals_core::record::{Kind, Record, content_hash, record_id};
 use annals_core::signature::SigningKey;
 use annals_core::tree::Frontier;
@@ -200,4 +201,40 @@ fn a_block_follows_its_predecessor_alone() {
     }
     // Block hash by BLAKE3's own function over FORMAT.md's bytes.
     assert_eq!(first.hash().to_bytes(), blake3::derive_key("annals.block.v1", &first.encode()));
+}
+
+#[test]
+fn receipts_as_json_read_back_and_show_their_payload() {
+    let it = ledger();
+    let hashes = Bundle::parse(3, &it.bundle).unwrap().item_hashes().collect();
+    let item = Disclosure::Item { proof: ItemProof { index: 2, hashes }, salt: None };
+    for (disclosure, content, other) in
+        [(item, &b"three"[..], &b"one"[..]), (Disclosure::None, b"one\n\nthree\n", b"one\n\nthree\n\n")]
+    {
+        let json = ReceiptJson { receipt: it.receipt.clone(), disclosure };
+        let text = json.encode().unwrap();
+        assert_eq!(ReceiptJson::parse(&text).unwrap(), json);
+        assert_eq!(json.verify_payload(content), Ok(()));
+        assert!(json.verify_payload(other).is_err());
+    }
+    let salt = ReceiptJson { receipt: it.receipt, disclosure: Disclosure::Salt([1; 32]) };
+    let error = ReceiptJson::parse(&salt.encode().unwrap()).unwrap_err();
+    assert_eq!(error.code(), "receipt.field", "an unsalted bundle has no salt");
+}
+
+proptest! {
+    #[test]
+    fn every_changed_character_of_a_json_receipt_counts(at in any::<prop::sample::Index>(), to in 0x20..0x7Fu8) {
+        let it = ledger();
+        let hashes = Bundle::parse(3, &it.bundle).unwrap().item_hashes().collect();
+        let disclosure = Disclosure::Item { proof: ItemProof { index: 2, hashes }, salt: None };
+        let text = ReceiptJson { receipt: it.receipt, disclosure }.encode().unwrap();
+        let mut bytes = text.clone().into_bytes();
+        let place = at.index(bytes.len());
+        bytes[place] = to;
+        let damaged = String::from_utf8_lossy(&bytes);
+        let accepted = ReceiptJson::parse(&damaged)
+            .is_ok_and(|json| json.receipt.verify(&it.vkey).is_ok() && json.verify_payload(b"three").is_ok());
+        prop_assert_eq!(accepted, damaged == text, "at {}: {}", place, damaged);
+    }
 }
