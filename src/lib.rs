@@ -1,1 +1,23 @@
-//! Placeholder.
+//! Annals: an embeddable ordering service and ledger engine. The one crate that embedders name.
+//!
+//! Built so far: building and signing records, key files, the directory of a ledger, and offline verification
+//! of receipts and item proofs. The engine thread, which orders and writes, stands on `annals-ordering` and
+//! `annals-storage` and is not in this crate yet; `docs/ARCHITECTURE.md` shows the whole.
+#![forbid(unsafe_code)]
+
+mod builder;
+mod key_path;
+mod refusal;
+
+pub use annals_core::checkpoint::{Checkpoint, CheckpointError, Vkey, VkeyError};
+pub use annals_core::hash::{AuthorId, ContentHash, HexError, ItemHash, LedgerId, RecordId, TreeHash};
+pub use annals_core::item_proof::{ItemProof, ItemProofError};
+pub use annals_core::leaf::LeafEntry;
+pub use annals_core::limits;
+pub use annals_core::receipt::{Receipt, ReceiptError, Step};
+pub use annals_core::receipt_json::{Disclosure, ReceiptJson, ReceiptJsonError};
+pub use annals_core::record::{Flags, Head, Kind, ParseError, Record};
+pub use annals_core::signature::{KeyError, SigningKey, parse_author};
+pub use builder::{BuildError, RecordBuilder, SignedRecord, Signer};
+pub use key_path::{KeyPathError, generate_key, read_key, write_key};
+pub use refusal::{Fault, Refusal};
