@@ -13,8 +13,8 @@ use crate::hash::TreeHash;
 use crate::leaf::{LeafEntry, LeafError};
 use crate::limits::{CHECKPOINT_SIZE_MAX, FRONTIER_LENGTH_MAX, HEAD_SIZE, NUMBER_MAX};
 use crate::proof::verify_inclusion;
-use crate::record::{self, ContentError, Head, ParseError};
-use crate::signature::verify_head;
+use crate::record::{self, ContentError, Flags, Head, Kind, ParseError};
+use crate::signature::{KeyError, parse_author, verify_head};
 use crate::tree::TreeError;
 
 const MAGIC: &[u8; 4] = b"ANP1";
@@ -32,6 +32,12 @@ pub enum ReceiptError {
     /// The head is malformed.
     #[error("head: {0}")]
     Head(#[from] ParseError),
+    /// The head is well formed, but no ledger takes it at this seq.
+    #[error("head: no ledger takes a record with such {0} at this seq")]
+    Place(&'static str),
+    /// The author's key is not one that a ledger takes.
+    #[error("author: {0}")]
+    Key(#[from] KeyError),
     /// The checkpoint is malformed, another ledger's, or not signed.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -53,6 +59,8 @@ impl ReceiptError {
             Self::Form(_) => "receipt.form",
             Self::Leaf(error) => error.code(),
             Self::Head(error) => error.code(),
+            Self::Place(_) => "receipt.place",
+            Self::Key(error) => error.code(),
             Self::Checkpoint(error) => error.code(),
             Self::RecordId => "receipt.record_id",
             Self::Inclusion(_) => "receipt.inclusion",
@@ -76,7 +84,7 @@ pub enum Step {
     RecordId,
     /// The record is in the checkpoint's tree, at this seq, in this block, at this time.
     Inclusion,
-    /// The head is well formed.
+    /// The head is well formed, and one that the ledger takes at this seq.
     Head,
     /// The author signed the head.
     Signature,
@@ -159,7 +167,7 @@ impl Receipt {
                 verify_inclusion(self.leaf.hash(), self.seq, checkpoint.size, &self.path, checkpoint.root)
                     .map_err(ReceiptError::Inclusion)?;
             }
-            Step::Head => self.head().map(drop)?,
+            Step::Head => self.check_head(vkey)?,
             Step::Signature if verify_head(&self.head) => {}
             Step::Signature => return Err(ReceiptError::Signature),
         }
@@ -176,6 +184,29 @@ impl Receipt {
             self.verify_step(step, vkey).map_err(|error| (step, error))?;
         }
         self.head().map_err(|error| (Step::Head, error))
+    }
+
+    /// What the engine asks of a head and a receipt can show: genesis at seq 0 alone, engine records in their form,
+    /// ticks and genesis by the ledger key, a good author key.
+    fn check_head(&self, vkey: &Vkey) -> Result<(), ReceiptError> {
+        let head = self.head()?;
+        let (first, genesis) = (self.seq == 0, head.kind == Kind::GENESIS);
+        if first != genesis || head.ledger.is_zero() != genesis {
+            return Err(ReceiptError::Place("ledger id or kind"));
+        }
+        if head.kind.is_engine() {
+            let by_ledger_key = matches!(head.kind, Kind::GENESIS | Kind::TICK);
+            if !by_ledger_key && !matches!(head.kind, Kind::AUTHOR_ADMIT | Kind::AUTHOR_REVOKE) {
+                return Err(ReceiptError::Place("kind"));
+            }
+            if head.flags != Flags::NONE || head.is_bundle() {
+                return Err(ReceiptError::Place("flags or item count"));
+            }
+            if by_ledger_key && head.author != vkey.key() {
+                return Err(ReceiptError::Place("author"));
+            }
+        }
+        Ok(parse_author(&head.author)?)
     }
 
     /// The head, parsed.

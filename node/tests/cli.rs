@@ -1,9 +1,11 @@
 //! The binary from outside: outputs, exit codes, and files left behind.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use annals::TreeHash;
 use annals::{
     Checkpoint, Disclosure, Kind, LeafEntry, LedgerId, Receipt, ReceiptJson, RecordBuilder, SigningKey, Vkey,
 };
+use sha2::{Digest, Sha256};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -12,16 +14,18 @@ fn annals(directory: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_annals")).current_dir(directory).args(arguments).output().unwrap()
 }
 
-/// A ledger of one record: its tree is one leaf, so the audit path is empty.
+/// A ledger of two records, of which the second is proved: its audit path is the first's leaf hash.
 fn receipt() -> (String, String) {
     let (ledger, author) = (SigningKey::from_seed(&[1; 32]), SigningKey::from_seed(&[2; 32]));
     let vkey = Vkey::new("annals.example/cli", ledger.public()).unwrap();
     let record = RecordBuilder::new(LedgerId::from_bytes([7; 32]), Kind(0x1_0000)).sign(&author, b"a notice").unwrap();
-    let leaf = LeafEntry { record_id: record.record_id(), height: 0, ordered_time_ms: 1 };
-    let checkpoint = Checkpoint { size: 1, root: leaf.hash() };
+    let leaf = LeafEntry { record_id: record.record_id(), height: 1, ordered_time_ms: 1 };
+    let first = LeafEntry { height: 0, ..leaf }.hash();
+    let root = Sha256::digest([&[1], &first.as_bytes()[..], leaf.hash().as_bytes()].concat());
+    let checkpoint = Checkpoint { size: 2, root: TreeHash::from_bytes(root.into()) };
     let note = checkpoint.note(&vkey, &checkpoint.sign(&vkey, &ledger));
     let head = *record.bytes().first_chunk().unwrap();
-    let receipt = Receipt { seq: 0, head, leaf, path: Vec::new(), checkpoint: note };
+    let receipt = Receipt { seq: 1, head, leaf, path: vec![first], checkpoint: note };
     let json = ReceiptJson { receipt, disclosure: Disclosure::Salt(record.salts()[0]) };
     (json.encode().unwrap(), vkey.to_string())
 }

@@ -1,0 +1,166 @@
+//! The command line of `cargo xtask`, parsed by hand: four commands need no library.
+//!
+//! Parsing is pure: it looks neither at the file system nor at which tools are installed.
+
+use crate::ci::Step;
+
+/// What `cargo xtask help` prints.
+pub const HELP: &str = "\
+cargo xtask ci [STEP...]                      all checks of the workspace, or only the named steps, in the order given below
+cargo xtask tidy                              the rules of the house on every file: heads, sizes, unsafe, crate graph, words
+cargo xtask fuzz [TARGET] [--seconds N]       fuzz one target, or each in turn, N seconds a target (60 unless given)
+cargo xtask help                              this text
+
+Steps of ci:
+  fmt        the sources are formatted
+  tidy       as `cargo xtask tidy`
+  clippy     no lint warns, in any target of any crate
+  doc        the documentation builds without warnings
+  test       `cargo test`, as the README says
+  loom       every interleaving of the lock-free ring's models
+  benches    each benchmark runs once, as a test
+  fuzz       the fuzz targets compile
+  deny       licences, sources and banned crates among the dependencies (needs cargo-deny)
+  advisories known vulnerabilities of the dependencies (needs cargo-deny and the network)
+  verifier   the Python verifier takes our receipts and refuses damaged ones (needs python3, blake3, cryptography)
+
+A step whose tools are not there is skipped, and the summary says so. Exit: 0 all well, 1 a finding, 64 usage.";
+
+/// Seconds of fuzzing a target unless told otherwise.
+pub const FUZZ_SECONDS_DEFAULT: u32 = 60;
+
+/// One task to run.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Command {
+    /// Print [`HELP`].
+    Help,
+    /// Run these steps of continuous integration, in this order; never empty.
+    Ci {
+        /// The steps.
+        steps: Vec<Step>,
+    },
+    /// Hold the workspace against the tidy rules.
+    Tidy,
+    /// Fuzz.
+    Fuzz {
+        /// The target, or each one in turn.
+        target: Option<String>,
+        /// Seconds a target, at least 1.
+        seconds: u32,
+    },
+}
+
+/// Why arguments make no sense.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UsageError {
+    /// There is no such command.
+    #[error("there is no command {0:?}")]
+    UnknownCommand(String),
+    /// There is no such step of `ci`.
+    #[error("ci has no step {0:?}")]
+    UnknownStep(String),
+    /// A command was given an argument that it does not take.
+    #[error("{0:?} is not expected here")]
+    Unexpected(String),
+    /// `--seconds` stands without a whole number from 1 on.
+    #[error("--seconds needs a whole number from 1 on, got {0:?}")]
+    Seconds(String),
+}
+
+impl UsageError {
+    /// Stable machine name; never renamed, only added to.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownCommand(_) => "usage.command",
+            Self::UnknownStep(_) => "usage.step",
+            Self::Unexpected(_) => "usage.unexpected",
+            Self::Seconds(_) => "usage.seconds",
+        }
+    }
+}
+
+/// Parses the arguments behind the program's name.
+///
+/// # Errors
+///
+/// [`UsageError`] names the first argument that makes no sense.
+pub fn parse(arguments: &[String]) -> Result<Command, UsageError> {
+    let Some((command, rest)) = arguments.split_first() else { return Ok(Command::Help) };
+    match command.as_str() {
+        "help" | "--help" | "-h" => nothing_more(rest).map(|()| Command::Help),
+        "ci" => parse_ci(rest),
+        "tidy" => nothing_more(rest).map(|()| Command::Tidy),
+        "fuzz" => parse_fuzz(rest),
+        other => Err(UsageError::UnknownCommand(other.to_owned())),
+    }
+}
+
+fn nothing_more(rest: &[String]) -> Result<(), UsageError> {
+    rest.first().map_or(Ok(()), |argument| Err(UsageError::Unexpected(argument.clone())))
+}
+
+fn parse_ci(rest: &[String]) -> Result<Command, UsageError> {
+    if rest.is_empty() {
+        return Ok(Command::Ci { steps: Step::ALL.to_vec() });
+    }
+    let steps = rest.iter().map(|name| Step::from_name(name).ok_or_else(|| UsageError::UnknownStep(name.clone())));
+    Ok(Command::Ci { steps: steps.collect::<Result<_, _>>()? })
+}
+
+fn parse_fuzz(rest: &[String]) -> Result<Command, UsageError> {
+    let (mut target, mut seconds) = (None, FUZZ_SECONDS_DEFAULT);
+    let mut arguments = rest.iter();
+    while let Some(argument) = arguments.next() {
+        if argument == "--seconds" {
+            let value = arguments.next().cloned().unwrap_or_default();
+            seconds = value.parse().ok().filter(|n| 0 < *n).ok_or(UsageError::Seconds(value))?;
+        } else if argument.starts_with('-') || target.is_some() {
+            return Err(UsageError::Unexpected(argument.clone()));
+        } else {
+            target = Some(argument.clone());
+        }
+    }
+    Ok(Command::Fuzz { target, seconds })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, UsageError> {
+        parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn every_form_of_the_help_parses() {
+        assert_eq!(parsed(""), Ok(Command::Help));
+        assert_eq!(parsed("--help"), Ok(Command::Help));
+        assert_eq!(parsed("tidy"), Ok(Command::Tidy));
+        assert_eq!(parsed("ci"), Ok(Command::Ci { steps: Step::ALL.to_vec() }));
+        assert_eq!(parsed("ci test fmt"), Ok(Command::Ci { steps: vec![Step::Test, Step::Fmt] }));
+        assert_eq!(parsed("fuzz"), Ok(Command::Fuzz { target: None, seconds: FUZZ_SECONDS_DEFAULT }));
+        let one = Command::Fuzz { target: Some("record".to_owned()), seconds: 9 };
+        assert_eq!(parsed("fuzz record --seconds 9"), Ok(one.clone()));
+        assert_eq!(parsed("fuzz --seconds 9 record"), Ok(one));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        assert_eq!(parsed("polish"), Err(UsageError::UnknownCommand("polish".to_owned())));
+        assert_eq!(parsed("ci fmt polish"), Err(UsageError::UnknownStep("polish".to_owned())));
+        assert_eq!(parsed("tidy now"), Err(UsageError::Unexpected("now".to_owned())));
+        assert_eq!(parsed("fuzz a b"), Err(UsageError::Unexpected("b".to_owned())));
+        assert_eq!(parsed("fuzz --fast"), Err(UsageError::Unexpected("--fast".to_owned())));
+        for value in ["0", "-1", "ten", ""] {
+            assert_eq!(parsed(&format!("fuzz --seconds {value}")), Err(UsageError::Seconds(value.to_owned())));
+        }
+    }
+
+    #[test]
+    fn the_help_names_every_step() {
+        for step in Step::ALL {
+            assert!(HELP.contains(&format!("\n  {} ", step.name())), "{} is not in the help", step.name());
+        }
+    }
+}
