@@ -21,3 +21,8 @@ pub use annals_core::signature::{KeyError, SigningKey, parse_author};
 pub use builder::{BuildError, RecordBuilder, SignedRecord, Signer};
 pub use key_path::{KeyPathError, generate_key, read_key, write_key};
 pub use refusal::{Fault, Refusal};
+
+/// The README's example, compiled and run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
