@@ -4,4 +4,17 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod buffer;
+pub mod check;
+pub mod device;
 pub mod disk;
+mod fields;
+#[cfg(test)]
+mod fixture;
+pub mod frame;
+pub mod index;
+pub mod log;
+pub mod reader;
+pub mod recovery;
+mod scan;
+pub mod segment;
+pub mod view;

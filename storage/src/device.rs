@@ -1,0 +1,117 @@
+//! Devices: the engine's durable writes, submitted and reaped by one thread.
+//!
+//! A write owns its buffer until it comes back in a [`Completion`]. `Ok` there means durable for data; a runway
+//! write, which readies zeros ahead of the data, is written but not synced: speed depends on it, never
+//! correctness. Sleeping happens in [`Device::wait`] alone, which a [`Waker`] ends from any thread.
+
+mod pwrite;
+
+pub use pwrite::PwriteDevice;
+
+use crate::buffer::PageBuffer;
+use crate::disk::DiskError;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use std::fmt::Debug;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a write is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum WriteKind {
+    /// A frame: durable when it completes.
+    Data,
+    /// Zeros ahead of the data: need not be durable.
+    Runway,
+}
+
+/// A write for a device.
+#[derive(Debug)]
+pub struct Write {
+    /// Comes back with the completion.
+    pub ticket: u64,
+    /// The segment.
+    pub segment: u64,
+    /// The byte to write at, a multiple of 4,096.
+    pub offset: u64,
+    /// What to write, whole.
+    pub buffer: PageBuffer,
+    /// What it is for.
+    pub kind: WriteKind,
+}
+
+/// A write that is done, or failed.
+#[derive(Debug)]
+pub struct Completion {
+    /// The write's ticket.
+    pub ticket: u64,
+    /// What it was for.
+    pub kind: WriteKind,
+    /// Its buffer.
+    pub buffer: PageBuffer,
+    /// How it went.
+    pub result: Result<(), DiskError>,
+}
+
+/// Durable writes, submitted and reaped by one thread.
+pub trait Device: Send + Debug {
+    /// Its name, for people and for `annals info`.
+    fn name(&self) -> &'static str;
+
+    /// Takes a write. Failures of the write itself come with its completion.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError`] if nothing was submitted.
+    fn submit(&mut self, write: Write) -> Result<(), DiskError>;
+
+    /// Adds what has completed to `into`. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError`] if the device itself failed.
+    fn reap(&mut self, into: &mut Vec<Completion>) -> Result<(), DiskError>;
+
+    /// Sleeps until something completed, the waker was called, or the time is over. May return early.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError`] if the device itself failed.
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<(), DiskError>;
+
+    /// What ends [`Device::wait`] from another thread.
+    fn waker(&self) -> Waker;
+
+    /// Writes submitted and not yet reaped.
+    fn in_flight(&self) -> usize;
+}
+
+/// Ends a device's wait from any thread; a call before the wait counts.
+#[derive(Clone, Debug)]
+pub struct Waker(Arc<OwnedFd>);
+
+impl Waker {
+    /// A waker that nobody waits for yet.
+    ///
+    /// # Errors
+    ///
+    /// The system's error if it has no file descriptor left.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self(Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)))
+    }
+
+    /// Ends the wait, or the next one.
+    pub fn wake(&self) {
+        // Fails only when the counter is full, and then the waiter is awake already.
+        let _ = rustix::io::write(&*self.0, &1u64.to_ne_bytes());
+    }
+
+    /// Sleeps until woken or until the time is over, and forgets the calls so far.
+    pub(crate) fn sleep(&self, timeout: Option<Duration>) {
+        let timeout = timeout.and_then(|it| Timespec::try_from(it).ok());
+        // An interrupted or failed poll is an early return, which waiting allows.
+        let _ = poll(&mut [PollFd::new(&*self.0, PollFlags::IN)], timeout.as_ref());
+        let mut count = [0; 8];
+        let _ = rustix::io::read(&*self.0, &mut count);
+    }
+}

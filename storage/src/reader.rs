@@ -1,0 +1,253 @@
+//! Reading one block back, by the place of its frame.
+//!
+//! Everything is verified on the way: the frame's checksums, the sum of every page, the layout of the body, and that it
+//! is the block of the height that was asked for. The block owns the buffer it was read into; nothing is copied. Whether
+//! the block is final is for the caller to know: a reader reads what lies there.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use annals_core::block::BlockHeader;
+use annals_core::body::{Body, BodyError};
+use annals_core::hash::{BlockHash, LedgerId};
+use annals_core::limits::PAGE_SIZE;
+use annals_core::tree::Frontier;
+use parking_lot::RwLock;
+
+use crate::buffer::PageBuffer;
+use crate::disk::{Disk, DiskError};
+use crate::frame::{FrameError, FrameHeader, FrameKind, FrameSize, Location, Slot, parse_extent, verify_body};
+use crate::segment::{SegmentError, SegmentHeader};
+
+/// Why a block could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The disk did not answer.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The segment's first page is not valid.
+    #[error("segment {segment}, offset 0: {error}")]
+    Segment {
+        /** The segment. */
+        segment: u64,
+        /** What is wrong. */
+        error: SegmentError,
+    },
+    /// The segment belongs to another ledger or is another one.
+    #[error("segment {segment} is number {found} of ledger {ledger}")]
+    OtherSegment {
+        /** The segment asked for. */
+        segment: u64,
+        /** The number that its first page says. */
+        found: u64,
+        /** The ledger that its first page says. */
+        ledger: LedgerId,
+    },
+    /// The frame is damaged.
+    #[error("segment {}, offset {}: {error}", location.segment, location.offset)]
+    Frame {
+        /** Where it lies. */
+        location: Location,
+        /** What is wrong. */
+        error: FrameError,
+    },
+    /// The frame holds no block.
+    #[error("segment {}, offset {}: expected a block, found a {found:?} frame", location.segment, location.offset)]
+    NoBlock {
+        /** Where it lies. */
+        location: Location,
+        /** Its kind. */
+        found: FrameKind,
+    },
+    /// The block is another one.
+    #[error("segment {}, offset {}: expected block {expected}, found {found}", location.segment, location.offset)]
+    Height {
+        /** Where it lies. */
+        location: Location,
+        /** Height asked for. */
+        expected: u64,
+        /** Height of the block there. */
+        found: u64,
+    },
+    /// The body is not valid.
+    #[error("segment {}, offset {}: {error}", location.segment, location.offset)]
+    Body {
+        /** Where the frame lies. */
+        location: Location,
+        /** What is wrong. */
+        error: BodyError,
+    },
+    /// The body has another number of records than the header says.
+    #[error("segment {}, offset {}: expected {expected} records, found {found}", location.segment, location.offset)]
+    RecordCount {
+        /** Where the frame lies. */
+        location: Location,
+        /** Records that the header says. */
+        expected: u32,
+        /** Records in the body. */
+        found: usize,
+    },
+}
+
+impl ReadError {
+    /// Stable machine name; never renamed, only added to.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Disk(_) => "read.disk",
+            Self::Segment { .. } => "read.segment",
+            Self::OtherSegment { .. } => "read.other_segment",
+            Self::Frame { .. } => "read.frame",
+            Self::NoBlock { .. } => "read.no_block",
+            Self::Height { .. } => "read.height",
+            Self::Body { .. } => "read.body",
+            Self::RecordCount { .. } => "read.record_count",
+        }
+    }
+}
+
+/// A block in memory, verified. Share it in an `Arc`.
+#[derive(Debug)]
+pub struct Block {
+    frame: FrameHeader,
+    header: BlockHeader,
+    hash: BlockHash,
+    buffer: PageBuffer,
+}
+
+impl Block {
+    /// The block's header.
+    pub const fn header(&self) -> &BlockHeader {
+        &self.header
+    }
+
+    /// The block's hash.
+    pub const fn hash(&self) -> BlockHash {
+        self.hash
+    }
+
+    /// Frontier of the tree before the block.
+    pub const fn frontier_before(&self) -> &Frontier {
+        &self.frame.frontier
+    }
+
+    /// Checkpoints of earlier blocks that the frame stores, oldest first.
+    pub fn checkpoints(&self) -> impl Iterator<Item = &Slot> {
+        self.frame.slots.iter().flatten()
+    }
+
+    /// Where it lies.
+    pub const fn location(&self) -> Location {
+        self.frame.location()
+    }
+
+    /// Its frame's header.
+    pub const fn frame(&self) -> &FrameHeader {
+        &self.frame
+    }
+
+    /// Bytes that it takes in memory.
+    pub fn memory_size(&self) -> usize {
+        size_of::<Self>() + self.buffer.len()
+    }
+
+    /// Its records. Looks at every payload's end again: call it once for many records.
+    ///
+    /// # Panics
+    ///
+    /// Never: the same bytes were parsed when the block was read.
+    #[expect(clippy::expect_used, reason = "the same bytes were parsed when the block was read")]
+    pub fn body(&self) -> Body<'_> {
+        Body::parse(body_bytes(&self.buffer, self.frame.size)).expect("a block's body was parsed when it was read")
+    }
+}
+
+fn body_bytes(buffer: &PageBuffer, size: FrameSize) -> &[u8] {
+    buffer.get(size.header_bytes()..size.header_bytes() + size.body_size).unwrap_or(&[])
+}
+
+/// Reads blocks of one ledger.
+#[derive(Debug)]
+pub struct BlockReader {
+    disk: Arc<dyn Disk>,
+    ledger: LedgerId,
+    /// First pages read so far; they never change.
+    segments: RwLock<HashMap<u64, SegmentHeader>>,
+}
+
+impl BlockReader {
+    /// A reader of the blocks of this ledger.
+    pub fn new(disk: Arc<dyn Disk>, ledger: LedgerId) -> Self {
+        Self { disk, ledger, segments: RwLock::new(HashMap::new()) }
+    }
+
+    /// Reads the block at a place.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the disk fails, or what lies there is not the sound block of that height.
+    pub fn read(&self, location: Location, height: u64) -> Result<Block, ReadError> {
+        let (segment, frame, buffer) = self.read_frame(location)?;
+        let Some(&block) = frame.block() else { return Err(ReadError::NoBlock { location, found: frame.kind }) };
+        if block.header.height != height {
+            return Err(ReadError::Height { location, expected: height, found: block.header.height });
+        }
+        let (header, body) = buffer.split_at_checked(frame.size.header_bytes()).unwrap_or((&buffer, &[]));
+        verify_body(&segment, &frame, header, body).map_err(|error| ReadError::Frame { location, error })?;
+        let body = Body::parse(body_bytes(&buffer, frame.size)).map_err(|error| ReadError::Body { location, error })?;
+        let (expected, found) = (block.header.record_count, body.record_count());
+        if expected as usize != found {
+            return Err(ReadError::RecordCount { location, expected, found });
+        }
+        Ok(Block { header: block.header, hash: block.hash, frame, buffer })
+    }
+
+    /// Reads the header of the frame at a place, of any kind: for the checkpoints that it stores.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the disk fails, or no sound frame of this ledger lies there.
+    pub fn read_header(&self, location: Location) -> Result<FrameHeader, ReadError> {
+        let segment = self.segment(location.segment)?;
+        let first = self.read_pages(location, PAGE_SIZE)?;
+        let (_, size) =
+            parse_extent(&segment, location.offset, &first).map_err(|error| ReadError::Frame { location, error })?;
+        let pages = if size.header_pages() == 1 { first } else { self.read_pages(location, size.header_bytes())? };
+        FrameHeader::parse(&segment, location.offset, &pages).map_err(|error| ReadError::Frame { location, error })
+    }
+
+    /// Reads a whole frame into one buffer and parses its header.
+    fn read_frame(&self, location: Location) -> Result<(SegmentHeader, FrameHeader, PageBuffer), ReadError> {
+        let segment = self.segment(location.segment)?;
+        let first = self.read_pages(location, PAGE_SIZE)?;
+        let wrong = |error| ReadError::Frame { location, error };
+        let (_, size) = parse_extent(&segment, location.offset, &first).map_err(wrong)?;
+        #[expect(clippy::cast_possible_truncation, reason = "a frame's size was compared with the largest")]
+        let pages = self.read_pages(location, size.total_bytes() as usize)?;
+        let frame = FrameHeader::parse(&segment, location.offset, &pages).map_err(wrong)?;
+        if frame.size != size {
+            // Both reads are of the same bytes unless the disk changes them in between.
+            return Err(wrong(FrameError::Truncated { needed: frame.size.header_bytes(), got: pages.len() }));
+        }
+        Ok((segment, frame, pages))
+    }
+
+    fn read_pages(&self, location: Location, length: usize) -> Result<PageBuffer, DiskError> {
+        let mut pages = PageBuffer::new(length);
+        self.disk.read(location.segment, location.offset, &mut pages)?;
+        Ok(pages)
+    }
+
+    fn segment(&self, number: u64) -> Result<SegmentHeader, ReadError> {
+        if let Some(header) = self.segments.read().get(&number) {
+            return Ok(header.clone());
+        }
+        let page = self.read_pages(Location { segment: number, offset: 0 }, PAGE_SIZE)?;
+        let header = SegmentHeader::parse(&page).map_err(|error| ReadError::Segment { segment: number, error })?;
+        if header.number != number || header.ledger != self.ledger {
+            return Err(ReadError::OtherSegment { segment: number, found: header.number, ledger: header.ledger });
+        }
+        self.segments.write().insert(number, header.clone());
+        Ok(header)
+    }
+}
