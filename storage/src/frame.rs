@@ -8,7 +8,7 @@
 //! rest is torn.
 //!
 //! Exactly one encoding is valid: [`FrameHeader::parse`] looks at every byte. Whether a frame follows its predecessor is
-//! not decided here but in [`crate::scan`]. No I/O; the layout is in `docs/FORMAT.md`, "Frame".
+//! not decided here but in `scan.rs`. No I/O; the layout is in `docs/FORMAT.md`, "Frame".
 
 mod error;
 mod parse;

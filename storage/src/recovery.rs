@@ -1,6 +1,6 @@
 //! Recovery: finds the end of a ledger, after whatever happened, by reading its last segment only.
 //!
-//! [`recover`] reads, looks ([`crate::scan`]), and lets [`decide`] say what the looks mean; it changes nothing. What it
+//! [`recover`] reads, looks (`scan.rs`), and lets [`decide`] say what the looks mean; it changes nothing. What it
 //! hands back says where the ledger ends and which torn tail has to be cut. [`Recovered::settle`] makes that so, before
 //! anything is appended: it zeroes the tail from its last page backwards, so that a crash in the middle leaves a torn
 //! tail again and never a hole; and it writes once more those last frames that no durable index vouches for, so that

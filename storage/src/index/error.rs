@@ -65,7 +65,7 @@ pub enum IndexDamage {
 }
 
 /// Why the index gave no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IndexError {
     /// A closed segment has no index file.

@@ -63,7 +63,6 @@ fn lookups_read_three_pages_at_most_on_average() {
         ("author", author),
     ];
     for (what, (all, most)) in all {
-        eprintln!("{what}: {all} {most}");
         assert!(all <= 3 * LOOKUP_COUNT, "{what}: {all} pages by {LOOKUP_COUNT} lookups");
         assert!(most <= 7, "{what}: {most} pages by one lookup");
     }
