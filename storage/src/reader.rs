@@ -4,6 +4,9 @@
 //! is the block of the height that was asked for. The block owns the buffer it was read into; nothing is copied. Whether
 //! the block is final is for the caller to know: a reader reads what lies there.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

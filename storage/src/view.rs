@@ -3,20 +3,25 @@
 //! A frame is shown once an intact frame behind it says that it was durable when that one was sealed. So at most the
 //! last two frames are not seen, and an idle writer's watermark shows them too. Nothing is decided about the tail: the
 //! writer may be in the middle of it, and after a crash it may be cut and written anew. That is why every
-//! [`View::refresh`] looks again at all frames that were not shown yet.
+//! [`View::refresh`] looks again at all frames that were not shown yet. [`View::open`] also searches above the last intact
+//! frame: a frame there that says that the missing one was durable is a refusal, not the end of the ledger.
 //!
 //! The start frame of the first segment read is shown at once: what it says of the newest block was durable before it
 //! was written. Not done here: judging a torn tail, which needs the lock ([`crate::recovery`]).
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 
 use annals_core::hash::LedgerId;
+use annals_core::limits::PAGE_SIZE;
 
 use crate::buffer::PageBuffer;
 use crate::disk::{Disk, SegmentFile};
 use crate::frame::{FrameChecksum, FrameHeader, FrameKind};
 use crate::recovery::{RecoveredFrame, RecoveryError, Visit, list, read_header, start_link};
-use crate::scan::{Link, Look, Window, look};
+use crate::scan::{Link, Look, Window, look, search_above};
 use crate::segment::{FIRST_FRAME_OFFSET, SegmentHeader};
 
 /// What a reader beside a live writer has seen.
@@ -29,6 +34,13 @@ pub struct View {
     durable: u64,
     /// Checksum of the start frame shown before it was known to be durable.
     base: Option<FrameChecksum>,
+}
+
+/// Where the intact frames end, for now.
+struct Stop {
+    segment: SegmentHeader,
+    offset: u64,
+    link: Link,
 }
 
 /// A frame that waits for a durable index.
@@ -56,7 +68,8 @@ impl View {
             if let Look::Intact(frame) = first {
                 stop(visit(RecoveredFrame { header: &frame, body: &[] }))?;
                 view.base = Some(frame.checksum);
-                view.refresh(disk, visit)?;
+                let stop = view.advance(disk, visit)?;
+                probe(disk, &stop)?;
                 return Ok(view);
             }
             newest = Some(view);
@@ -69,31 +82,29 @@ impl View {
     ///
     /// # Errors
     ///
-    /// [`RecoveryError`] if the disk fails or a frame is damaged that was durable.
+    /// [`RecoveryError`] if the disk fails or a segment's first page is damaged.
     pub fn refresh(&mut self, disk: &dyn Disk, visit: &mut Visit<'_>) -> Result<(), RecoveryError> {
-        let (mut segment, mut offset, mut link) = (self.segment.clone(), self.offset, self.link.clone());
-        let mut window = Window::new(disk, segment.number, segment.size);
+        self.advance(disk, visit).map(drop)
+    }
+
+    /// Walks over the intact frames behind the last one shown, shows those that became durable, says where it ended.
+    fn advance(&mut self, disk: &dyn Disk, visit: &mut Visit<'_>) -> Result<Stop, RecoveryError> {
+        let mut at = Stop { segment: self.segment.clone(), offset: self.offset, link: self.link.clone() };
+        let mut window = Window::new(disk, at.segment.number, at.segment.size);
         let mut waiting = VecDeque::new();
         loop {
-            if link.last().is_some_and(|last| last.kind == FrameKind::End) && offset != FIRST_FRAME_OFFSET {
-                let Some((next_window, next)) = next_segment(disk, &segment)? else { return Ok(()) };
-                (window, segment, offset) = (next_window, next, FIRST_FRAME_OFFSET);
+            if at.link.last().is_some_and(|last| last.kind == FrameKind::End) && at.offset != FIRST_FRAME_OFFSET {
+                let Some((next_window, next)) = next_segment(disk, &at.segment)? else { return Ok(at) };
+                (window, at.segment, at.offset) = (next_window, next, FIRST_FRAME_OFFSET);
             }
-            let frame = match look(&mut window, &segment, &link, offset)? {
-                Look::Intact(frame) => *frame,
-                Look::Damaged(damage) if link.index() < self.durable => {
-                    let index = Some(link.index());
-                    return Err(RecoveryError::Damaged { segment: segment.number, offset, index, damage });
-                }
-                Look::Zero | Look::Torn { .. } | Look::Stale | Look::Damaged(_) => return Ok(()),
-            };
-            let bytes = window.get(offset + frame.size.header_bytes() as u64, frame.size.body_size)?;
-            let mut body = PageBuffer::new(bytes.len().next_multiple_of(annals_core::limits::PAGE_SIZE));
+            let Look::Intact(frame) = look(&mut window, &at.segment, &at.link, at.offset)? else { return Ok(at) };
+            let bytes = window.get(at.offset + frame.size.header_bytes() as u64, frame.size.body_size)?;
+            let mut body = PageBuffer::new(bytes.len().next_multiple_of(PAGE_SIZE));
             body.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
             self.durable = self.durable.max(frame.durable);
-            offset = frame.end();
-            link = link.next(frame.clone());
-            waiting.push_back(Waiting { segment: segment.clone(), frame, body });
+            at.offset = frame.end();
+            at.link = at.link.next((*frame).clone());
+            waiting.push_back(Waiting { segment: at.segment.clone(), frame: *frame, body });
             self.show(&mut waiting, visit)?;
         }
     }
@@ -120,6 +131,33 @@ impl View {
             self.link = self.link.next(frame);
         }
         Ok(())
+    }
+}
+
+/// Refuses a bad frame that some frame above it says was durable.
+///
+/// The writer may have written the frame between the two looks; then the last look finds it.
+fn probe(disk: &dyn Disk, at: &Stop) -> Result<(), RecoveryError> {
+    let Stop { segment, offset, link } = at;
+    let index = link.index();
+    if segment.size <= *offset {
+        return Ok(());
+    }
+    let mut window = Window::new(disk, segment.number, segment.size);
+    let above = search_above(&mut window, segment, offset + PAGE_SIZE as u64, index, link.epoch())?;
+    if above.durable <= index {
+        return Ok(());
+    }
+    let mut window = Window::new(disk, segment.number, segment.size);
+    let (segment_number, offset, durable) = (segment.number, *offset, above.durable);
+    match look(&mut window, segment, link, offset)? {
+        Look::Intact(_) => Ok(()),
+        Look::Damaged(damage) => {
+            Err(RecoveryError::Damaged { segment: segment_number, offset, index: Some(index), damage })
+        }
+        Look::Zero | Look::Torn { .. } | Look::Stale => {
+            Err(RecoveryError::DurableLost { segment: segment_number, offset, index, durable })
+        }
     }
 }
 
