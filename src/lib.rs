@@ -5,11 +5,30 @@
 //! `annals-storage` and is not in this crate yet; `docs/ARCHITECTURE.md` shows the whole.
 #![forbid(unsafe_code)]
 
+mod appender;
+mod authors;
 mod builder;
+mod clock;
+mod creating;
+mod engine;
+mod follower;
+mod gate;
+mod home;
 mod key_path;
+mod ledger;
+mod loading;
+mod open_error;
+mod options;
+mod policy;
+mod query;
+mod reader;
+mod rebuild;
 mod refusal;
+mod replay;
+mod shared;
 
 pub use annals_core::checkpoint::{Checkpoint, CheckpointError, Vkey, VkeyError};
+pub use annals_core::genesis::{Admission, Genesis};
 pub use annals_core::hash::{AuthorId, ContentHash, HexError, ItemHash, LedgerId, RecordId, TreeHash};
 pub use annals_core::item_proof::{ItemProof, ItemProofError};
 pub use annals_core::leaf::LeafEntry;
@@ -18,9 +37,23 @@ pub use annals_core::receipt::{Receipt, ReceiptError, Step};
 pub use annals_core::receipt_json::{Disclosure, ReceiptJson, ReceiptJsonError};
 pub use annals_core::record::{Flags, Head, Kind, ParseError, Record};
 pub use annals_core::signature::{KeyError, SigningKey, parse_author};
+pub use annals_ordering::registry::RegistryFull;
+pub use annals_storage::disk::DiskError;
+pub use annals_storage::log::Halted;
+pub use annals_storage::recovery::RecoveryError;
+pub use appender::{Ack, Appender, Pending};
 pub use builder::{BuildError, RecordBuilder, SignedRecord, Signer};
+pub use follower::{FollowError, Follower, Following, Position};
+pub use home::HomeError;
 pub use key_path::{KeyPathError, generate_key, read_key, write_key};
+pub use ledger::{CloseError, Ledger};
+pub use open_error::OpenError;
+pub use options::{Creation, DeviceChoice, Options};
+pub use policy::Policy;
+pub use query::{QueryError, StoredRecord};
+pub use reader::{Newest, Reader, Scan};
 pub use refusal::{Fault, Refusal};
+pub use replay::ReplayError;
 
 /// The README's example, compiled and run with the documentation tests.
 #[cfg(doctest)]

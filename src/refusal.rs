@@ -51,12 +51,21 @@ pub enum Refusal {
     /// The payload is not what the head commits to.
     #[error(transparent)]
     Content(#[from] ContentError),
+    /// The payload is not what the head commits to.
+    #[error("the payload is not the one that the head commits to")]
+    ContentHash,
+    /// An engine record that is not taken.
+    #[error("the engine record is not one that this author may send")]
+    EngineRecord,
     /// The signature does not hold.
     #[error("the signature of the record does not hold")]
     Signature,
     /// The embedder's policy refused it.
     #[error("the platform's policy refused the record with its code {0}")]
     Policy(u32),
+    /// The embedder's policy panicked.
+    #[error("the platform's policy panicked on the record, which is a refusal; mend the policy")]
+    PolicyPanic,
     /// The nonce was used for another record.
     #[error("nonce {nonce} was used for another record, at seq {seq}; use a higher nonce")]
     NonceConflict {
@@ -73,12 +82,21 @@ pub enum Refusal {
     /// No room for it right now.
     #[error("the ledger is taking all it can; send the record again in a moment")]
     Pushback,
+    /// The batch never fits.
+    #[error("the records never fit the ledger's ring at once; append fewer at a time")]
+    BatchTooLarge,
+    /// What the ledger holds of the author or the nonce could not be looked up.
+    #[error("the ledger could not be read ({0}), so nothing can be said of the record; run `annals check`")]
+    Lookup(&'static str),
     /// No room on the disk for another segment.
     #[error("the disk has no room for another segment; free some, then send the record again")]
     DiskFull,
     /// The ledger was closed before the record was taken.
     #[error("the ledger is closed")]
     Closed,
+    /// The ledger halted before the record was taken.
+    #[error("the ledger halted after a failed write; reopen it, then send the record again")]
+    Halted,
     /// The ledger halted; whether the record was recorded is not known.
     #[error("the ledger halted; whether the record was recorded is not known: reopen it and send the record again")]
     Unknown,
@@ -95,7 +113,13 @@ impl Refusal {
             Self::Order(error) => error.code(),
             Self::Content(error) => error.code(),
             Self::Signature => "record.signature",
+            Self::ContentHash => "record.content_hash",
+            Self::EngineRecord => "engine.refused",
             Self::Policy(_) => "record.policy",
+            Self::PolicyPanic => "record.policy_panic",
+            Self::BatchTooLarge => "ledger.batch_too_large",
+            Self::Lookup(_) => "ledger.lookup",
+            Self::Halted => "ledger.halted",
             Self::NonceConflict { .. } => "nonce.conflict",
             Self::NonceStale(_) => "nonce.stale",
             Self::Pushback => "ledger.pushback",
@@ -109,7 +133,7 @@ impl Refusal {
     pub const fn fault(&self) -> Fault {
         match self {
             Self::Pushback | Self::DiskFull => Fault::Load,
-            Self::Closed | Self::Unknown => Fault::Ledger,
+            Self::Closed | Self::Halted | Self::Lookup(_) | Self::Unknown => Fault::Ledger,
             Self::Parse(_)
             | Self::Ledger { .. }
             | Self::Key { .. }
@@ -117,7 +141,11 @@ impl Refusal {
             | Self::Order(_)
             | Self::Content(_)
             | Self::Signature
+            | Self::ContentHash
+            | Self::EngineRecord
             | Self::Policy(_)
+            | Self::PolicyPanic
+            | Self::BatchTooLarge
             | Self::NonceConflict { .. }
             | Self::NonceStale(_) => Fault::Record,
         }

@@ -120,7 +120,9 @@ pub enum RingError {
         got: usize,
     },
     /// The largest entry would not fit four times.
-    #[error("a ring of {capacity} bytes is too small for payloads of {payload_size_max} bytes; they must fit four times")]
+    #[error(
+        "a ring of {capacity} bytes is too small for payloads of {payload_size_max} bytes; they must fit four times"
+    )]
     Payload {
         /** Bytes of the ring. */
         capacity: usize,

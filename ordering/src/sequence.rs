@@ -119,6 +119,11 @@ impl Sequencer {
         self.authors.len()
     }
 
+    /// The slot of an author that was added.
+    pub fn slot(&self, id: &AuthorId) -> Option<u32> {
+        self.slots.get(id).copied()
+    }
+
     /// An author, by key.
     pub fn author(&self, id: &AuthorId) -> Option<&Author> {
         self.slots.get(id).and_then(|slot| self.authors.get(*slot as usize))

@@ -150,9 +150,7 @@ impl Slots {
         assert!(0 < count && count <= SLOT_COUNT_MAX, "an appender has 1 to {SLOT_COUNT_MAX} slots");
         let bits = |word: u32| if count - 64 * word < 64 { (1 << (count - 64 * word)) - 1 } else { u64::MAX };
         Self {
-            slots: (0..count)
-                .map(|_| Slot { outcome: AtomicU64::new(TAG_FREE), height: AtomicU64::new(0) })
-                .collect(),
+            slots: (0..count).map(|_| Slot { outcome: AtomicU64::new(TAG_FREE), height: AtomicU64::new(0) }).collect(),
             free: (0..count.div_ceil(64)).map(|word| AtomicU64::new(bits(word))).collect(),
             hint: AtomicU32::new(0),
             halted: AtomicBool::new(false),
@@ -230,12 +228,8 @@ impl Slots {
     pub fn release(&self, slot: u32) {
         // Release pairs with the Acquire on failure in `complete`: this thread is done with the slot. Acquire on
         // failure pairs with the Release in `complete`: the engine is.
-        let dropped = self.slot(slot).outcome.compare_exchange(
-            TAG_PENDING,
-            TAG_DROPPED,
-            Ordering::Release,
-            Ordering::Acquire,
-        );
+        let dropped =
+            self.slot(slot).outcome.compare_exchange(TAG_PENDING, TAG_DROPPED, Ordering::Release, Ordering::Acquire);
         if dropped.is_err() {
             self.free(slot);
         }
@@ -293,7 +287,10 @@ impl Slots {
         }
     }
 
-    #[expect(clippy::indexing_slicing, reason = "a slot comes from `reserve` of the same slots; another is our own bug")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a slot comes from `reserve` of the same slots; another is our own bug"
+    )]
     fn slot(&self, slot: u32) -> &Slot {
         &self.slots[slot as usize]
     }

@@ -35,7 +35,14 @@ fn id(tag: u8) -> RecordId {
 fn append(ring: &Ring, tag: u8, size: u32, known: Known) -> Result<(), Pushback> {
     let (head, payload) = ([tag; 192], vec![tag; size as usize]);
     let tag = u32::from(tag);
-    ring.claim(&[size])?.write(&Entry { head: &head, payload: &payload, source: tag, slot: tag, author_slot: tag, known });
+    ring.claim(&[size])?.write(&Entry {
+        head: &head,
+        payload: &payload,
+        source: tag,
+        slot: tag,
+        author_slot: tag,
+        known,
+    });
     Ok(())
 }
 

@@ -12,8 +12,8 @@ mod tests;
 
 use annals_core::hash::LedgerId;
 
-use crate::disk::{Disk, SegmentFile};
-use crate::frame::HashedHeader;
+use crate::disk::{Disk, DiskError, SegmentFile};
+use crate::frame::{FrameHeader, HashedHeader};
 use crate::recovery::{
     Cut, RecoveredFrame, RecoveryError, Visit, Walked, check_rest, judge, list, no_start, read_header, start_link, walk,
 };
@@ -85,6 +85,43 @@ fn walk_counted(
         report.blocks += u64::from(frame.header.block().is_some());
         visit(frame)
     })
+}
+
+/// Reads a segment's first page: its size and key.
+///
+/// # Errors
+///
+/// [`RecoveryError`] if the segment is missing, unreadable, damaged or of another ledger.
+pub fn segment_header(disk: &dyn Disk, ledger: LedgerId, number: u64) -> Result<SegmentHeader, RecoveryError> {
+    let (file, mut window) = find_segment(disk, number)?;
+    read_header(&mut window, &file, Some(ledger))
+}
+
+/// Hands the frames of one closed segment to `visit`, in order; the header of its end frame. For rebuilding its index.
+///
+/// # Errors
+///
+/// [`RecoveryError`] if the segment is missing or damaged, or has no end frame.
+pub fn read_closed(
+    disk: &dyn Disk,
+    ledger: LedgerId,
+    number: u64,
+    visit: &mut Visit<'_>,
+) -> Result<FrameHeader, RecoveryError> {
+    let (file, mut window) = find_segment(disk, number)?;
+    let segment = read_header(&mut window, &file, Some(ledger))?;
+    let walked = walk(&mut window, &segment, start_link(number), FIRST_FRAME_OFFSET, visit)?;
+    match (walked.look, walked.link.last()) {
+        (None, Some(end)) => Ok(end.clone()),
+        (Some(found), _) if walked.offset == FIRST_FRAME_OFFSET => Err(no_start(&segment, found)),
+        (Some(_), _) | (None, None) => Err(RecoveryError::NoEnd { segment: number, offset: walked.offset }),
+    }
+}
+
+fn find_segment(disk: &dyn Disk, number: u64) -> Result<(SegmentFile, Window<'_>), RecoveryError> {
+    let missing = RecoveryError::Disk(DiskError::Missing { segment: number });
+    let file = disk.segments()?.into_iter().find(|file| file.number == number).ok_or(missing)?;
+    Ok((file, Window::new(disk, number, file.size)))
 }
 
 /// The frames end here: everything behind must be zero or a torn tail, and a later segment prepared at most.

@@ -200,6 +200,21 @@ impl Log {
         self.epoch
     }
 
+    /// Checksum of the newest frame sealed.
+    pub const fn last_checksum(&self) -> FrameChecksum {
+        self.previous
+    }
+
+    /// Whether anything was sealed since the ledger was opened, and it is not being closed.
+    pub const fn has_begun(&self) -> bool {
+        matches!(self.stage, Stage::Running | Stage::Between(_))
+    }
+
+    /// Whether idleness is worth a watermark.
+    pub const fn needs_watermark(&self) -> bool {
+        matches!(self.stage, Stage::Running) && self.marks == 0
+    }
+
     /// Frames in flight.
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()

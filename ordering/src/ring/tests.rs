@@ -110,9 +110,8 @@ fn what_waits_is_split_evenly() {
         claim.write(&entry(&[tag; 192], &[], Known::Nothing));
     }
     let mut positions = Vec::new();
-    let mut take = |free_workers| {
-        ring.take_batch(4096, Share::Of { free_workers }, &mut positions).map_or(0, |batch| batch.len())
-    };
+    let mut take =
+        |free_workers| ring.take_batch(4096, Share::Of { free_workers }, &mut positions).map_or(0, |batch| batch.len());
     assert_eq!([take(3), take(2), take(0), take(1)], [4, 4, 4, 0]);
 }
 
@@ -179,7 +178,14 @@ impl Run {
         for size in sizes.iter().take(written) {
             let (head, payload, known, _) = sample(self.number, *size);
             let number = self.number as u32;
-            claim.write(&Entry { head: &head, payload: &payload, source: number, slot: !number, author_slot: 1, known });
+            claim.write(&Entry {
+                head: &head,
+                payload: &payload,
+                source: number,
+                slot: !number,
+                author_slot: 1,
+                known,
+            });
             self.queue.push_back((self.number, *size, matches!(known, Known::All(_))));
             self.number += 1;
         }
@@ -292,8 +298,14 @@ fn stress_verify(ring: &Ring, done: &AtomicBool) {
             let found = batch.entry(index).unwrap();
             let number = u32::from_le_bytes(*found.head.first_chunk().unwrap());
             let (producer, is_right) = (found.source as u8, number % 5 != 0);
-            assert_eq!((found.head, found.payload), (&stress_record(producer, number).0, &*stress_record(producer, number).1));
-            batch.finish(index, if is_right { Verification::Verified(id(producer)) } else { Verification::BadSignature });
+            assert_eq!(
+                (found.head, found.payload),
+                (&stress_record(producer, number).0, &*stress_record(producer, number).1)
+            );
+            batch.finish(
+                index,
+                if is_right { Verification::Verified(id(producer)) } else { Verification::BadSignature },
+            );
         }
     }
 }
@@ -304,7 +316,12 @@ fn four_producers_two_verifiers_and_the_engine() {
     let done = AtomicBool::new(false);
     let mut next = [0; 4];
     std::thread::scope(|scope| {
-        (0..4).for_each(|producer| drop(scope.spawn({ let ring = &ring; move || stress_produce(ring, producer) })));
+        (0..4).for_each(|producer| {
+            drop(scope.spawn({
+                let ring = &ring;
+                move || stress_produce(ring, producer)
+            }))
+        });
         (0..2).for_each(|_| drop(scope.spawn(|| stress_verify(&ring, &done))));
         while next != [STRESS_RECORDS; 4] {
             let mut position = drain.position();

@@ -14,7 +14,10 @@ struct Follower {
     frontier: Frontier,
 }
 
-fn see<'a>(heights: &'a mut Vec<u64>, frontier: &'a mut Frontier) -> impl FnMut(RecoveredFrame<'_>) -> ControlFlow<()> + 'a {
+fn see<'a>(
+    heights: &'a mut Vec<u64>,
+    frontier: &'a mut Frontier,
+) -> impl FnMut(RecoveredFrame<'_>) -> ControlFlow<()> + 'a {
     |frame| {
         push_frame(frontier, &frame);
         heights.extend(frame.header.block().map(|block| block.header.height));

@@ -1,0 +1,103 @@
+//! Workers: threads that verify what waits, and do for the engine what would hold it up.
+
+use crate::shared::{Job, Shared};
+use annals_ordering::ring::{Ring, Share};
+use annals_ordering::verify::{Suspects, Verifier};
+use annals_storage::disk::{Disk, DiskError, Operation};
+use annals_storage::segment::SegmentHeader;
+use getrandom::SysRng;
+use rand_core::UnwrapErr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Entries that a worker takes at a time.
+const TAKEN_AT_ONCE: usize = 4096;
+
+/// A verifier with the system's randomness.
+#[derive(Debug)]
+pub(crate) struct EntropyVerifier {
+    verifier: Verifier,
+    positions: Vec<u64>,
+}
+
+impl EntropyVerifier {
+    pub(crate) fn new(suspects: Arc<Suspects>) -> Self {
+        Self { verifier: Verifier::new(suspects), positions: Vec::with_capacity(TAKEN_AT_ONCE) }
+    }
+
+    /// Verifies some of what waits; whether anything did.
+    pub(crate) fn verify(&mut self, ring: &Ring, entry_count_max: usize, share: Share) -> bool {
+        let Some(batch) = ring.take_batch(entry_count_max, share, &mut self.positions) else { return false };
+        // A system that gives no more randomness, after it gave some, is beyond help: the batch is abandoned, its
+        // records are refused for now, and the thread ends.
+        self.verifier.verify(batch, &mut UnwrapErr(SysRng));
+        true
+    }
+}
+
+/// A worker's life: until the engine is gone and the jobs are done.
+pub(crate) fn work(shared: &Shared, disk: &dyn Disk) {
+    let mut verifier = EntropyVerifier::new(Arc::clone(&shared.suspects));
+    loop {
+        if let Some(job) = shared.jobs.pop() {
+            run(shared, disk, job);
+            shared.bell.ring();
+            continue;
+        }
+        // Relaxed: a hint of how to share.
+        let free_workers = 1 + shared.idle_workers.load(Ordering::Relaxed);
+        if verifier.verify(&shared.ring, TAKEN_AT_ONCE, Share::Of { free_workers }) {
+            shared.bell.ring();
+            continue;
+        }
+        // Acquire pairs with the Release of the engine's last breath: its last jobs are there.
+        if shared.stopped.load(Ordering::Acquire) && shared.jobs.is_empty() {
+            return;
+        }
+        shared.idle_workers.fetch_add(1, Ordering::Relaxed);
+        shared.workers.wait(None, || {
+            let wanted =
+                0 < shared.ring.unverified() || !shared.jobs.is_empty() || shared.stopped.load(Ordering::Acquire);
+            wanted.then_some(())
+        });
+        shared.idle_workers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn run(shared: &Shared, disk: &dyn Disk, job: Job) {
+    match job {
+        Job::Segment { number, size } => {
+            let created = create_segment(shared, disk, number, size);
+            shared.jobs.put_created(created);
+        }
+        Job::Index(pending) => {
+            // An index that can't be written answers from memory, and is rebuilt by the next opening's first look-up.
+            if let Some(store) = &shared.query.store
+                && pending.write(store.as_ref()).is_ok()
+            {
+                shared.query.index.written(&pending);
+            }
+        }
+    }
+}
+
+/// Creates a segment of zeros with a key of its own.
+fn create_segment(shared: &Shared, disk: &dyn Disk, number: u64, size: u64) -> Result<SegmentHeader, DiskError> {
+    let segment = new_segment(shared.ledger(), number, size)?;
+    disk.create_segment(number, size, &segment.encode())?;
+    Ok(segment)
+}
+
+/// The first page of a new segment.
+pub(crate) fn new_segment(
+    ledger: annals_core::hash::LedgerId,
+    number: u64,
+    size: u64,
+) -> Result<SegmentHeader, DiskError> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).map_err(|_| {
+        let error = std::io::Error::other("no randomness");
+        DiskError::from_io(&error, Operation::Create, number, 0)
+    })?;
+    Ok(SegmentHeader { ledger, number, size, key })
+}

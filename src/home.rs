@@ -1,0 +1,237 @@
+//! The directory of a ledger: what lies where, who holds it, and how it comes to be.
+//!
+//! ```text
+//! DIR/annals.toml   format, segment size, where the ledger key lies
+//! DIR/ledger.key    the ledger's signing key, mode 0600, unless annals.toml names another place
+//! DIR/lock          held by the one writer; holds its process number
+//! DIR/segments/     the log
+//! DIR/index/        derived from it
+//! ```
+//!
+//! A ledger is made beside its place and renamed into it, so it is there whole or not at all.
+
+use crate::key_path::{KeyPathError, read_key};
+use annals_core::signature::SigningKey;
+use annals_storage::segment::is_segment_size;
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Version of the directory's layout.
+const FORMAT: u32 = 1;
+/// No configuration is this large; more is not read.
+const CONFIG_SIZE_MAX: u64 = 64 << 10;
+const CONFIG_NAME: &str = "annals.toml";
+const KEY_NAME: &str = "ledger.key";
+
+/// Why a ledger's directory could not be made or used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HomeError {
+    /// A file operation failed.
+    #[error("cannot {operation} {}: {source}", path.display())]
+    Io {
+        /** What was tried. */
+        operation: &'static str,
+        /** On which file or directory. */
+        path: PathBuf,
+        /** What the system said. */
+        source: io::Error,
+    },
+    /// There is something there already.
+    #[error("{} exists already and is not empty; a ledger is made in a place of its own", .0.display())]
+    Exists(PathBuf),
+    /// The directory is not there, or holds no ledger.
+    #[error("{} holds no ledger; make one with `annals init`", .0.display())]
+    NoLedger(PathBuf),
+    /// Another process writes to the ledger.
+    #[error("the ledger in {} is held by process {holder}; read beside it, or stop it first", path.display())]
+    Held {
+        /** The ledger's directory. */
+        path: PathBuf,
+        /** The number of the process, as it wrote it down. */
+        holder: String,
+    },
+    /// The configuration can't be understood.
+    #[error("{}: {reason}", path.display())]
+    Config {
+        /** The file. */
+        path: PathBuf,
+        /** What is wrong with it. */
+        reason: String,
+    },
+    /// The ledger key can't be used.
+    #[error(transparent)]
+    Key(#[from] KeyPathError),
+}
+
+impl HomeError {
+    /// Stable machine name; never renamed, only added to.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "home.io",
+            Self::Exists(_) => "home.exists",
+            Self::NoLedger(_) => "home.no_ledger",
+            Self::Held { .. } => "home.held",
+            Self::Config { .. } => "home.config",
+            Self::Key(error) => error.code(),
+        }
+    }
+}
+
+/// What `annals.toml` says.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    format: u32,
+    /// Bytes of each new segment.
+    segment_size: u64,
+    /// Where the ledger key lies, unless in the directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ledger_key: Option<PathBuf>,
+}
+
+/// A ledger's directory whose configuration was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Home {
+    root: PathBuf,
+    config: Config,
+}
+
+/// The writer's lock; given back when dropped, or when the process ends however it ends.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+fn io_error(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> HomeError {
+    move |source| HomeError::Io { operation, path: path.to_owned(), source }
+}
+
+fn sync_directory(path: &Path) -> Result<(), HomeError> {
+    File::open(path).and_then(|directory| directory.sync_all()).map_err(io_error("sync", path))
+}
+
+impl Home {
+    /// Lays out a directory, which must not be there. The key file comes later, or lies at `ledger_key`.
+    pub(crate) fn lay_out(root: &Path, segment_size: u64, ledger_key: Option<PathBuf>) -> Result<Self, HomeError> {
+        let config = Config { format: FORMAT, segment_size, ledger_key };
+        let home = Self { root: root.to_owned(), config };
+        for directory in [root.to_owned(), home.segments(), home.index()] {
+            std::fs::create_dir(&directory).map_err(io_error("create", &directory))?;
+        }
+        let path = root.join(CONFIG_NAME);
+        let text = toml::to_string(&home.config)
+            .map_err(|error| HomeError::Config { path: path.clone(), reason: error.to_string() })?;
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).open(&path).map_err(io_error("create", &path))?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io_error("write", &path))?;
+        Ok(home)
+    }
+
+    /// Reads the configuration of a ledger's directory.
+    pub(crate) fn open(root: &Path) -> Result<Self, HomeError> {
+        let path = root.join(CONFIG_NAME);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Err(HomeError::NoLedger(root.to_owned()));
+            }
+            Err(error) => return Err(io_error("open", &path)(error)),
+        };
+        let mut text = String::new();
+        file.take(CONFIG_SIZE_MAX).read_to_string(&mut text).map_err(io_error("read", &path))?;
+        let wrong = |reason: String| HomeError::Config { path: path.clone(), reason };
+        let config: Config = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        if config.format != FORMAT {
+            return Err(wrong(format!("format {}; this build knows {FORMAT}", config.format)));
+        }
+        if !is_segment_size(config.segment_size) {
+            return Err(wrong(format!("a segment of {} bytes; it takes a power of two", config.segment_size)));
+        }
+        Ok(Self { root: root.to_owned(), config })
+    }
+
+    /// Takes the writer's lock.
+    pub(crate) fn lock(&self) -> Result<Lock, HomeError> {
+        let path = self.root.join("lock");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(io_error("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // The number is for people; that it can't be read changes nothing.
+                let _ = file.take(32).read_to_string(&mut holder);
+                return Err(HomeError::Held { path: self.root.clone(), holder: holder.trim().to_owned() });
+            }
+            Err(TryLockError::Error(error)) => return Err(io_error("lock", &path)(error)),
+        }
+        let number = format!("{}\n", std::process::id());
+        file.set_len(0).and_then(|()| file.write_all(number.as_bytes())).map_err(io_error("write", &path))?;
+        Ok(Lock { _file: file })
+    }
+
+    /// Moves a directory that was laid out to its place, which is missing or an empty directory.
+    pub(crate) fn move_to(self, place: &Path) -> Result<Self, HomeError> {
+        sync_directory(&self.root)?;
+        std::fs::rename(&self.root, place).map_err(|error| {
+            use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, NotADirectory};
+            if matches!(error.kind(), DirectoryNotEmpty | AlreadyExists | NotADirectory) {
+                HomeError::Exists(place.to_owned())
+            } else {
+                io_error("create", place)(error)
+            }
+        })?;
+        sync_directory(parent(place))?;
+        Ok(Self { root: place.to_owned(), config: self.config })
+    }
+
+    /// Reads the ledger key.
+    pub(crate) fn read_key(&self) -> Result<SigningKey, HomeError> {
+        Ok(read_key(&self.key_path())?)
+    }
+
+    pub(crate) fn key_path(&self) -> PathBuf {
+        self.config.ledger_key.clone().unwrap_or_else(|| self.root.join(KEY_NAME))
+    }
+
+    pub(crate) fn segments(&self) -> PathBuf {
+        self.root.join("segments")
+    }
+
+    pub(crate) fn index(&self) -> PathBuf {
+        self.root.join("index")
+    }
+
+    pub(crate) const fn segment_size(&self) -> u64 {
+        self.config.segment_size
+    }
+}
+
+/// The directory that holds `place`.
+pub(crate) fn parent(place: &Path) -> &Path {
+    place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Refuses a place where something lies already: anything but a missing or empty directory.
+pub(crate) fn check_free(place: &Path) -> Result<(), HomeError> {
+    match std::fs::read_dir(place) {
+        Ok(mut entries) => {
+            if entries.next().is_none() {
+                Ok(())
+            } else {
+                Err(HomeError::Exists(place.to_owned()))
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(HomeError::Exists(place.to_owned())),
+        Err(error) => Err(io_error("read", place)(error)),
+    }
+}

@@ -1,0 +1,107 @@
+//! What an embedder chooses when making or opening a ledger.
+
+use crate::policy::Policy;
+use annals_core::hash::AuthorId;
+use annals_core::limits::SEGMENT_SIZE_DEFAULT;
+use annals_ordering::ring::CAPACITY_DEFAULT;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Most verifiers, however many cores there are.
+const VERIFIER_COUNT_MAX: usize = 8;
+
+/// How a ledger is born. None of it can change later.
+///
+/// ```
+/// let creation = annals::Creation::open("archive.example.gov/2026");
+/// assert_eq!(creation.segment_size, 256 << 20);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Creation {
+    /// Name of the ledger in its checkpoints: 1 to 128 printable ASCII characters without space and `+`.
+    pub origin: String,
+    /// The first authors; empty: anybody may append.
+    pub authors: Vec<AuthorId>,
+    /// Who may admit and revoke authors; empty: the ledger key alone.
+    pub admins: Vec<AuthorId>,
+    /// Bytes of a segment, a power of two from 2 MiB to 4 GiB.
+    pub segment_size: u64,
+    /// A key file to use as the ledger key, where it lies; none: a new key in the ledger's directory.
+    pub ledger_key: Option<PathBuf>,
+    /// What makes the ledger id unlike any other; none: random. Given only where the same ledger is to be born again.
+    pub random: Option<[u8; 32]>,
+}
+
+impl Creation {
+    /// A ledger that anybody may append to.
+    pub fn open(origin: &str) -> Self {
+        Self {
+            origin: origin.to_owned(),
+            authors: Vec::new(),
+            admins: Vec::new(),
+            segment_size: SEGMENT_SIZE_DEFAULT,
+            ledger_key: None,
+            random: None,
+        }
+    }
+
+    /// A ledger that only these authors, and those admitted later, may append to.
+    pub fn listed(origin: &str, authors: &[AuthorId]) -> Self {
+        Self { authors: authors.to_vec(), ..Self::open(origin) }
+    }
+}
+
+/// Which device writes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum DeviceChoice {
+    /// io_uring where the system allows it, otherwise pwrite.
+    #[default]
+    Best,
+    /// pwrite and fdatasync.
+    Pwrite,
+}
+
+/// How a ledger is opened for writing. The default suits most machines.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Bytes of the ring that records wait in, a power of two from 4 MiB to 64 MiB.
+    pub ring_size: usize,
+    /// Verifier threads; none: one less than there are cores, 1 to 8.
+    pub verifier_count: Option<usize>,
+    /// Most appenders at a time.
+    pub appender_count_max: u32,
+    /// Records that one appender may have outstanding.
+    pub outstanding_max: u32,
+    /// Which device writes.
+    pub device: DeviceChoice,
+    /// A rule of the embedder's own.
+    pub policy: Option<Arc<dyn Policy>>,
+    /// How far the clock may be ahead of the newest block.
+    pub clock_jump_max: Duration,
+    /// Takes the clock as it is, behind or far ahead of the newest block.
+    pub accept_clock: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            ring_size: CAPACITY_DEFAULT,
+            verifier_count: None,
+            appender_count_max: 1024,
+            outstanding_max: 16_384,
+            device: DeviceChoice::Best,
+            policy: None,
+            clock_jump_max: Duration::from_hours(7 * 24),
+            accept_clock: false,
+        }
+    }
+}
+
+impl Options {
+    /// Threads that verify: busy threads never exceed cores, and the engine is one.
+    pub(crate) fn verifiers(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.verifier_count.unwrap_or(cores.saturating_sub(1)).clamp(1, VERIFIER_COUNT_MAX)
+    }
+}

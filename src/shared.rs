@@ -1,0 +1,153 @@
+//! What the threads of an open ledger share: the ring, the authors, the read side, and how they wake each other.
+//!
+//! Callers come through the gate and claim room in the ring; workers verify, and do what must not hold up the engine;
+//! the engine orders and writes. Nobody holds a lock while another works: queues of jobs are locked for a push or pop.
+
+use crate::authors::Authors;
+use crate::policy::Policy;
+use crate::query::Query;
+use annals_core::hash::LedgerId;
+use annals_ordering::park::Parking;
+use annals_ordering::registry::Registry;
+use annals_ordering::ring::Ring;
+use annals_ordering::verify::Suspects;
+use annals_storage::device::Waker;
+use annals_storage::disk::DiskError;
+use annals_storage::index::PendingIndexFile;
+use annals_storage::log::Halted;
+use annals_storage::segment::SegmentHeader;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+
+/// Ends the engine's sleep, at the price of a load while it is awake.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    asleep: AtomicBool,
+    waker: Waker,
+}
+
+impl Bell {
+    pub(crate) const fn new(waker: Waker) -> Self {
+        Self { asleep: AtomicBool::new(false), waker }
+    }
+
+    /// Wakes the engine if it sleeps or is about to; what it shall see was stored before.
+    pub(crate) fn ring(&self) {
+        // SeqCst pairs with the fence in `arm`: either the engine's last look sees what was stored, or this load sees
+        // that it is about to sleep.
+        fence(Ordering::SeqCst);
+        // Relaxed: ordered by the fences; of several who see it asleep one wakes it.
+        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
+            self.waker.wake();
+        }
+    }
+
+    /// The engine says that it will sleep after one more look.
+    pub(crate) fn arm(&self) {
+        self.asleep.store(true, Ordering::Relaxed);
+        // SeqCst pairs with the fence in `ring`.
+        fence(Ordering::SeqCst);
+    }
+
+    /// The engine is awake.
+    pub(crate) fn disarm(&self) {
+        self.asleep.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Work that would hold up the engine.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// Creates a segment.
+    Segment {
+        /** Its number. */
+        number: u64,
+        /** Its size in bytes. */
+        size: u64,
+    },
+    /// Writes the index of a closed segment.
+    Index(PendingIndexFile),
+}
+
+/// How creating a segment went.
+pub(crate) type Created = Result<SegmentHeader, DiskError>;
+
+/// Jobs on their way to the workers, and what came of them.
+#[derive(Debug, Default)]
+pub(crate) struct Jobs {
+    waiting: Mutex<VecDeque<Job>>,
+    created: Mutex<Option<Created>>,
+}
+
+impl Jobs {
+    pub(crate) fn push(&self, job: Job) {
+        self.waiting.lock().push_back(job);
+    }
+
+    pub(crate) fn pop(&self) -> Option<Job> {
+        self.waiting.lock().pop_front()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.lock().is_empty()
+    }
+
+    pub(crate) fn put_created(&self, created: Created) {
+        *self.created.lock() = Some(created);
+    }
+
+    pub(crate) fn take_created(&self) -> Option<Created> {
+        self.created.lock().take()
+    }
+}
+
+/// What the threads of an open ledger share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) query: Arc<Query>,
+    pub(crate) authors: Arc<Authors>,
+    pub(crate) policy: Option<Arc<dyn Policy>>,
+    pub(crate) ring: Arc<Ring>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) suspects: Arc<Suspects>,
+    pub(crate) bell: Bell,
+    /// Where workers sleep.
+    pub(crate) workers: Parking,
+    /// Workers that sleep or look for work.
+    pub(crate) idle_workers: AtomicU32,
+    pub(crate) jobs: Jobs,
+    /// No record is let in any more.
+    pub(crate) closing: AtomicBool,
+    /// The engine is gone; workers go when the jobs are done.
+    pub(crate) stopped: AtomicBool,
+    /// The first failure, if there was one.
+    pub(crate) halted: Mutex<Option<Halted>>,
+}
+
+impl Shared {
+    /// The ledger's id.
+    pub(crate) fn ledger(&self) -> LedgerId {
+        self.query.ledger
+    }
+
+    /// Entries were published that workers or the engine shall verify.
+    pub(crate) fn wake_for_verification(&self) {
+        self.workers.wake(|_| true);
+        self.bell.ring();
+    }
+
+    /// Hands a job to the workers.
+    pub(crate) fn give(&self, job: Job) {
+        self.jobs.push(job);
+        self.workers.wake(|_| true);
+    }
+
+    /// Answers "unknown" to all who wait, now and ever after.
+    pub(crate) fn halt(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.query.watermark.halt();
+        self.registry.halt();
+    }
+}
