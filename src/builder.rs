@@ -98,12 +98,16 @@ pub struct RecordBuilder {
     nonce: u64,
     claimed_time_ms: u64,
     flags: Flags,
+    salt_secret: Option<[u8; 32]>,
 }
+
+/// Context of the key derivation of salts.
+const SALT_CONTEXT: &str = "annals.salt.v1";
 
 impl RecordBuilder {
     /// A salted record of this kind for this ledger, with nonce 0 and no claimed time.
     pub const fn new(ledger: LedgerId, kind: Kind) -> Self {
-        Self { ledger, kind, nonce: 0, claimed_time_ms: 0, flags: Flags::SALTED }
+        Self { ledger, kind, nonce: 0, claimed_time_ms: 0, flags: Flags::SALTED, salt_secret: None }
     }
 
     /// Sets the author's number for this record; each is used once, and they rise.
@@ -124,6 +128,14 @@ impl RecordBuilder {
     #[must_use]
     pub const fn unsalted(mut self) -> Self {
         self.flags = Flags::NONE;
+        self
+    }
+
+    /// Makes the salts from a secret and the nonce instead of fresh randomness, so that a record that was lost on its way can
+    /// be built again, byte for byte. Whoever has the secret can guess at payloads; nonces must not be used twice.
+    #[must_use]
+    pub const fn salts_from(mut self, secret: [u8; 32]) -> Self {
+        self.salt_secret = Some(secret);
         self
     }
 
@@ -172,7 +184,14 @@ impl RecordBuilder {
             return Ok(Vec::new());
         }
         let mut salts = vec![[0; SALT_SIZE]; count];
-        getrandom::fill(salts.as_flattened_mut()).map_err(|_| BuildError::Randomness)?;
+        match self.salt_secret {
+            Some(secret) => {
+                let key = blake3::derive_key(SALT_CONTEXT, &secret);
+                let mut stream = blake3::Hasher::new_keyed(&key).update(&self.nonce.to_le_bytes()).finalize_xof();
+                stream.fill(salts.as_flattened_mut());
+            }
+            None => getrandom::fill(salts.as_flattened_mut()).map_err(|_| BuildError::Randomness)?,
+        }
         Ok(salts)
     }
 

@@ -61,7 +61,7 @@ fn fill(home: &Home, creation: &Creation, given: Option<SigningKey>) -> Result<(
     };
     let genesis = genesis(creation, &key)?;
     let disk = FileDisk::new(&home.segments(), Access::Write);
-    append_genesis(&disk, &genesis, &key, creation.segment_size)
+    append_genesis(&disk, &genesis, &key, creation.segment_size, creation.random.is_some())
 }
 
 fn genesis(creation: &Creation, key: &SigningKey) -> Result<Genesis, OpenError> {
@@ -86,9 +86,15 @@ fn genesis(creation: &Creation, key: &SigningKey) -> Result<Genesis, OpenError> 
 }
 
 /// Writes block 0 and closes the log.
-fn append_genesis(disk: &FileDisk, genesis: &Genesis, key: &SigningKey, segment_size: u64) -> Result<(), OpenError> {
+fn append_genesis(
+    disk: &FileDisk,
+    genesis: &Genesis,
+    key: &SigningKey,
+    segment_size: u64,
+    is_fixed: bool,
+) -> Result<(), OpenError> {
     let clock_ms = Reading::now().wall_ms;
-    let (head, payload) = genesis.record(key, clock_ms);
+    let (head, payload) = genesis.record(key, if is_fixed { 0 } else { clock_ms });
     let id = record_id(&head);
     let ledger = LedgerId::from_bytes(id.to_bytes());
     disk.create_segment(0, segment_size, &new_segment(ledger, 0, segment_size)?.encode())?;

@@ -18,8 +18,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Version of the directory's layout.
-const FORMAT: u32 = 1;
+/// Version of the directory's layout and of all formats in it.
+pub const FORMAT_VERSION: u32 = 1;
 /// No configuration is this large; more is not read.
 const CONFIG_SIZE_MAX: u64 = 64 << 10;
 const CONFIG_NAME: &str = "annals.toml";
@@ -116,7 +116,7 @@ fn sync_directory(path: &Path) -> Result<(), HomeError> {
 impl Home {
     /// Lays out a directory, which must not be there. The key file comes later, or lies at `ledger_key`.
     pub(crate) fn lay_out(root: &Path, segment_size: u64, ledger_key: Option<PathBuf>) -> Result<Self, HomeError> {
-        let config = Config { format: FORMAT, segment_size, ledger_key };
+        let config = Config { format: FORMAT_VERSION, segment_size, ledger_key };
         let home = Self { root: root.to_owned(), config };
         for directory in [root.to_owned(), home.segments(), home.index()] {
             std::fs::create_dir(&directory).map_err(io_error("create", &directory))?;
@@ -144,8 +144,8 @@ impl Home {
         file.take(CONFIG_SIZE_MAX).read_to_string(&mut text).map_err(io_error("read", &path))?;
         let wrong = |reason: String| HomeError::Config { path: path.clone(), reason };
         let config: Config = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        if config.format != FORMAT {
-            return Err(wrong(format!("format {}; this build knows {FORMAT}", config.format)));
+        if config.format != FORMAT_VERSION {
+            return Err(wrong(format!("format {}; this build knows {FORMAT_VERSION}", config.format)));
         }
         if !is_segment_size(config.segment_size) {
             return Err(wrong(format!("a segment of {} bytes; it takes a power of two", config.segment_size)));
@@ -234,4 +234,39 @@ pub(crate) fn check_free(place: &Path) -> Result<(), HomeError> {
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(HomeError::Exists(place.to_owned())),
         Err(error) => Err(io_error("read", place)(error)),
     }
+}
+
+/// What a ledger takes on the disk.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LedgerSize {
+    /// Bytes of each new segment.
+    pub segment_size: u64,
+    /// Segments, one made ahead of need among them.
+    pub segment_count: u64,
+    /// Bytes of the segments.
+    pub disk_bytes: u64,
+    /// Bytes of the index files.
+    pub index_bytes: u64,
+}
+
+/// Looks what the ledger in a directory takes on the disk.
+///
+/// # Errors
+///
+/// [`HomeError`] if there is no ledger, or it can't be listed.
+pub fn ledger_size(path: &Path) -> Result<LedgerSize, HomeError> {
+    let home = Home::open(path)?;
+    let (segment_count, disk_bytes) = files(&home.segments())?;
+    let (_, index_bytes) = files(&home.index())?;
+    Ok(LedgerSize { segment_size: home.segment_size(), segment_count, disk_bytes, index_bytes })
+}
+
+/// Files in a directory, and their bytes.
+fn files(directory: &Path) -> Result<(u64, u64), HomeError> {
+    let mut total = (0, 0);
+    for entry in std::fs::read_dir(directory).map_err(io_error("read", directory))? {
+        let size = entry.and_then(|entry| entry.metadata()).map_err(io_error("read", directory))?.len();
+        total = (total.0 + 1, total.1 + size);
+    }
+    Ok(total)
 }

@@ -84,6 +84,17 @@ pub fn generate_key() -> Result<SigningKey, KeyPathError> {
     Ok(SigningKey::from_seed(&seed))
 }
 
+/// 32 random bytes of the system's.
+///
+/// # Errors
+///
+/// [`KeyPathError::Randomness`] if the system gives none.
+pub fn random_bytes() -> Result<[u8; 32], KeyPathError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|_| KeyPathError::Randomness)?;
+    Ok(bytes)
+}
+
 /// Writes a key file of mode 0600; an existing file is never replaced.
 ///
 /// # Errors

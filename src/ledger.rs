@@ -286,7 +286,8 @@ fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static
     builder.spawn(run).map_err(|source| OpenError::System { operation: "start a thread", source })
 }
 
-fn open_device(disk: &Arc<FileDisk>, choice: DeviceChoice) -> Result<Box<dyn Device>, OpenError> {
+/// The device that writes to a disk.
+pub(crate) fn open_device(disk: &Arc<FileDisk>, choice: DeviceChoice) -> Result<Box<dyn Device>, OpenError> {
     match choice {
         DeviceChoice::Best | DeviceChoice::Pwrite => {
             Ok(Box::new(PwriteDevice::new(Arc::clone(disk) as Arc<dyn Disk>)?))

@@ -5,6 +5,7 @@
 //! `annals-storage` and is not in this crate yet; `docs/ARCHITECTURE.md` shows the whole.
 #![forbid(unsafe_code)]
 
+mod abilities;
 mod appender;
 mod audit;
 mod authors;
@@ -18,6 +19,7 @@ mod home;
 mod key_path;
 mod ledger;
 mod loading;
+pub mod measure;
 mod open_error;
 mod options;
 mod policy;
@@ -28,9 +30,10 @@ mod refusal;
 mod replay;
 mod shared;
 
+pub use abilities::{Abilities, abilities};
 pub use annals_core::checkpoint::{Checkpoint, CheckpointError, Vkey, VkeyError};
 pub use annals_core::genesis::{Admission, Genesis};
-pub use annals_core::hash::{AuthorId, ContentHash, HexError, ItemHash, LedgerId, RecordId, TreeHash};
+pub use annals_core::hash::{AuthorId, ContentHash, Hex, HexError, ItemHash, LedgerId, RecordId, TreeHash, parse_hex};
 pub use annals_core::item_proof::{ItemProof, ItemProofError};
 pub use annals_core::leaf::LeafEntry;
 pub use annals_core::limits;
@@ -46,8 +49,8 @@ pub use appender::{Ack, Appender, Pending};
 pub use audit::{CheckError, CheckReport, Finding, check_ledger};
 pub use builder::{BuildError, RecordBuilder, SignedRecord, Signer};
 pub use follower::{FollowError, Follower, Following, Position};
-pub use home::HomeError;
-pub use key_path::{KeyPathError, generate_key, read_key, write_key};
+pub use home::{FORMAT_VERSION, HomeError, LedgerSize, ledger_size};
+pub use key_path::{KeyPathError, generate_key, random_bytes, read_key, write_key};
 pub use ledger::{CloseError, Ledger};
 pub use open_error::OpenError;
 pub use options::{Creation, DeviceChoice, Options};

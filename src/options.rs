@@ -29,7 +29,8 @@ pub struct Creation {
     pub segment_size: u64,
     /// A key file to use as the ledger key, where it lies; none: a new key in the ledger's directory.
     pub ledger_key: Option<PathBuf>,
-    /// What makes the ledger id unlike any other; none: random. Given only where the same ledger is to be born again.
+    /// What makes the ledger id unlike any other; none: random. Given only where the same ledger is to be born again: the
+    /// genesis record then claims time 0, so that with the same key its id is the same.
     pub random: Option<[u8; 32]>,
 }
 

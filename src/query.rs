@@ -6,13 +6,16 @@
 
 use crate::rebuild::{RebuildError, rebuild};
 use crate::replay::ReplayError;
+use annals_core::bundle::Bundle;
 use annals_core::checkpoint::Checkpoint;
 use annals_core::genesis::Genesis;
 use annals_core::hash::{AuthorId, LedgerId, RecordId, TreeHash};
+use annals_core::item_proof::ItemProof;
 use annals_core::leaf::LeafEntry;
-use annals_core::limits::HEAD_SIZE;
+use annals_core::limits::{HEAD_SIZE, SALT_SIZE};
 use annals_core::proof::inclusion_path;
 use annals_core::receipt::Receipt;
+use annals_core::receipt_json::{Disclosure, ReceiptJson};
 use annals_core::record::{Head, ParseError, record_id};
 use annals_ordering::watermark::Watermark;
 use annals_storage::disk::Disk;
@@ -70,6 +73,14 @@ pub enum QueryError {
         /** Height of the block. */
         height: u64,
     },
+    /// The record has no such item, or is asked for as what it is not.
+    #[error("record {seq} has {items} item(s): a bundle is read item by item, counted from 0, a plain record whole")]
+    Item {
+        /** The record. */
+        seq: u64,
+        /** Its items. */
+        items: u16,
+    },
     /// The index and the log contradict each other.
     #[error("the index leads to block {height} for record {seq}, which is not in it; run `annals check`")]
     Place {
@@ -91,6 +102,7 @@ impl QueryError {
             Self::Replay(error) => error.code(),
             Self::Head { .. } => "query.head",
             Self::NoCheckpoint { .. } => "query.no_checkpoint",
+            Self::Item { .. } => "query.item",
             Self::Place { .. } => "query.place",
         }
     }
@@ -156,6 +168,56 @@ impl StoredRecord {
     /// SHA-256 of the head.
     pub fn record_id(&self) -> RecordId {
         record_id(self.head_bytes())
+    }
+}
+
+impl StoredRecord {
+    /// The payload as its front end gave it: without salt, and of a bundle the item of this number.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::Item`] if the record is a bundle and no item, or one that it has not, is asked for, or the reverse.
+    pub fn content(&self, item: Option<u16>) -> Result<&[u8], QueryError> {
+        let head = self.head()?;
+        let salt = if head.is_salted() { SALT_SIZE } else { 0 };
+        let (seq, items) = (self.seq(), head.item_count);
+        let whole = match item {
+            None if !head.is_bundle() => Some(self.payload()),
+            Some(item) if head.is_bundle() => {
+                let bundle = Bundle::parse(items, self.payload());
+                bundle.ok().and_then(|bundle| bundle.item(usize::from(item)))
+            }
+            None | Some(_) => None,
+        };
+        whole.and_then(|whole| whole.get(salt..)).ok_or(QueryError::Item { seq, items })
+    }
+
+    /// What a receipt needs beside it so that this record's payload, or one item of it, can be shown.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::Item`] if there is no such item.
+    pub fn disclosure(&self, item: Option<u16>) -> Result<Disclosure, QueryError> {
+        let head = self.head()?;
+        let wrong = QueryError::Item { seq: self.seq(), items: head.item_count };
+        let salt = |bytes: &[u8]| bytes.first_chunk::<SALT_SIZE>().copied();
+        if !head.is_bundle() {
+            return match item {
+                Some(_) => Err(wrong),
+                None if head.is_salted() => Ok(salt(self.payload()).map_or(Disclosure::None, Disclosure::Salt)),
+                None => Ok(Disclosure::None),
+            };
+        }
+        let Ok(bundle) = Bundle::parse(head.item_count, self.payload()) else { return Err(wrong) };
+        match item {
+            None if head.is_salted() => Ok(Disclosure::Salts(bundle.items().filter_map(salt).collect())),
+            None => Ok(Disclosure::None),
+            Some(index) => {
+                let shown = bundle.item(usize::from(index)).ok_or(wrong)?;
+                let proof = ItemProof { index, hashes: bundle.item_hashes().collect() };
+                Ok(Disclosure::Item { proof, salt: if head.is_salted() { salt(shown) } else { None } })
+            }
+        }
     }
 }
 
@@ -350,6 +412,12 @@ impl Query {
         })
     }
 
+    /// The receipt with what shows the payload beside it.
+    pub(crate) fn prove_json(&self, seq: u64, item: Option<u16>) -> Result<ReceiptJson, QueryError> {
+        let disclosure = self.get(seq)?.disclosure(item)?;
+        Ok(ReceiptJson { receipt: self.prove(seq)?, disclosure })
+    }
+
     /// The checkpoint of a block: from memory, or from the frames behind it, which store it.
     fn checkpoint_of(&self, block: &CachedBlock) -> Result<Slot, QueryError> {
         if let Some(slot) = block.checkpoint.get() {
@@ -404,6 +472,11 @@ impl StoredRecord {
     /// The header of the record's block.
     pub(crate) fn block_header(&self) -> &annals_core::block::BlockHeader {
         self.block.block.header()
+    }
+
+    /// Segment and offset where the record's block ends.
+    pub(crate) fn block_end(&self) -> (u64, u64) {
+        (self.block.block.location().segment, self.block.block.frame().end())
     }
 
     /// The hash of the record's block.

@@ -9,6 +9,7 @@ use annals_core::checkpoint::{Checkpoint, Vkey};
 use annals_core::genesis::Genesis;
 use annals_core::hash::{AuthorId, BlockHash, LedgerId, RecordId, TreeHash};
 use annals_core::receipt::Receipt;
+use annals_core::receipt_json::ReceiptJson;
 use annals_core::record::SUITE_ED25519;
 use annals_ordering::watermark::Progress;
 use annals_storage::disk::{Access, Disk, FileDisk};
@@ -35,6 +36,8 @@ pub struct Newest {
     pub ordered_time_ms: u64,
     /// Root of the tree over all records.
     pub root: TreeHash,
+    /// The newest segment, and the bytes of it up to the newest block's end.
+    pub end: (u64, u64),
 }
 
 /// A writer elsewhere, as it is looked at.
@@ -164,6 +167,7 @@ impl Reader {
             block: record.block_hash(),
             ordered_time_ms: header.ordered_time_ms,
             root: header.root,
+            end: record.block_end(),
         })
     }
 
@@ -206,6 +210,15 @@ impl Reader {
     /// [`QueryError::NotFound`] if there is none of this seq; others if the ledger can't be read.
     pub fn prove(&self, seq: u64) -> Result<Receipt, QueryError> {
         self.query.prove(seq)
+    }
+
+    /// The receipt with what its holder needs to show the payload, or one item of a bundle, beside it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::prove`]; [`QueryError::Item`] if there is no such item.
+    pub fn prove_json(&self, seq: u64, item: Option<u16>) -> Result<ReceiptJson, QueryError> {
+        self.query.prove_json(seq, item)
     }
 
     /// The newest checkpoint, as a signed note.

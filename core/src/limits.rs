@@ -13,6 +13,8 @@ pub const SALT_SIZE: usize = 32;
 pub const PAYLOAD_SIZE_MAX: usize = (1 << 20) + SALT_SIZE;
 /// Most items of a bundle: keeps an item proof, 32 bytes an item, at 128 KiB.
 pub const ITEM_COUNT_MAX: usize = 4096;
+/// Bytes that an item takes in a bundle beside its own: its end offset.
+pub const BUNDLE_ENTRY_SIZE: usize = 4;
 /// Most records of a block: bounds the work between two durable points and a reader's memory.
 pub const BLOCK_RECORD_COUNT_MAX: usize = 16_384;
 /// Most bytes of a block's body in a flood.

@@ -1,24 +1,50 @@
-//! The commands, a file each, and how they read bounded input.
+//! The commands, a file each, and what they share: bounded reading, output that overwrites nothing, opening to read.
 
+mod append;
+mod author;
+mod bench;
+mod check;
+mod demo;
+mod doctor;
+mod info;
+mod init;
+mod input;
+mod job;
 mod keygen;
+mod log;
+mod progress;
+mod show;
 mod verify;
 
 use crate::exit::CommandError;
 use crate::line::{Command, Line};
+use annals::{AuthorId, HomeError, Ledger, OpenError, Options, Reader};
 use clap::CommandFactory as _;
-use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 /// Runs a command; the number is the exit code of an answer, good or bad.
 pub(crate) fn run(command: Command) -> Result<u8, CommandError> {
     match command {
+        Command::Demo { dir } => demo::run(dir.as_deref()),
         Command::Keygen { out } => keygen::run(&out),
+        Command::Init(init) => init::run(&init),
+        Command::Author { order } => author::run(&order),
+        Command::Append(append) => append::run(&append),
+        Command::Get { dir, seq, item, out } => show::get(&dir, seq, item, out.as_deref()),
+        Command::Log(log) => log::run(&log),
+        Command::Prove { dir, seq, item, out } => show::prove(&dir, seq, item, out.as_deref()),
         Command::Verify { receipt, payload, ledger_key } => verify::run(&receipt, payload.as_deref(), &ledger_key),
+        Command::Check { dir, checkpoint, json } => check::run(&dir, checkpoint.as_deref(), json),
+        Command::Info { dir, json } => info::run(&dir, json),
+        Command::Checkpoint { dir, out } => show::checkpoint(&dir, out.as_deref()),
+        Command::Doctor { dir, json } => doctor::run(dir.as_deref(), json),
+        Command::Bench(bench) => bench::run(&bench),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Line::command(), "annals", &mut script);
-            std::io::stdout().write_all(&script)?;
+            io::stdout().write_all(&script)?;
             Ok(0)
         }
     }
@@ -33,4 +59,66 @@ fn read_file(path: &Path, most: usize) -> Result<Vec<u8>, CommandError> {
         return Err(CommandError::TooLarge { path: path.to_owned(), most });
     }
     Ok(bytes)
+}
+
+/// Writes a result to a new file, or to standard output.
+fn put(out: Option<&Path>, bytes: &[u8]) -> Result<(), CommandError> {
+    let Some(path) = out else {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes)?;
+        return Ok(stdout.flush()?);
+    };
+    let file = OpenOptions::new().write(true).create_new(true).open(path);
+    let written = file.and_then(|mut file| file.write_all(bytes));
+    written.map_err(|source| {
+        if source.kind() == io::ErrorKind::AlreadyExists {
+            CommandError::Exists(path.to_owned())
+        } else {
+            CommandError::Write { path: path.to_owned(), source }
+        }
+    })
+}
+
+/// A ledger opened to be looked at: with its lock if that is free, so that a torn tail is cut; beside the writer if not.
+struct Opened {
+    /// Kept open as long as the reader is used.
+    ledger: Option<Ledger>,
+    reader: Reader,
+}
+
+fn open_to_read(dir: &Path) -> Result<Opened, CommandError> {
+    let options = Options { accept_clock: true, verifier_count: Some(1), ..Options::default() };
+    match Ledger::open(dir, options) {
+        Ok(ledger) => {
+            if let Some((segment, from, to)) = ledger.torn_tail() {
+                eprintln!(
+                    "annals: cut a torn tail in segment {segment}, bytes {from} to {to}; nothing in it was acknowledged"
+                );
+            }
+            let reader = ledger.reader();
+            Ok(Opened { ledger: Some(ledger), reader })
+        }
+        // Held by a writer, or not ours to write: a reader needs neither lock nor key.
+        Err(OpenError::Home(HomeError::Held { .. } | HomeError::Key(_) | HomeError::Io { .. })) => {
+            Ok(Opened { ledger: None, reader: Reader::open(dir)? })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Opens a ledger to append to it.
+fn open_to_append(dir: &Path) -> Result<Ledger, CommandError> {
+    Ok(Ledger::open(dir, Options::default())?)
+}
+
+/// Reads an author id.
+fn author_id(argument: &'static str, value: &str) -> Result<AuthorId, CommandError> {
+    value.parse().map_err(|source| CommandError::Author { argument, value: value.to_owned(), source })
+}
+
+/// Now, in ms since the Unix epoch.
+#[expect(clippy::disallowed_methods, reason = "the front end's edge: a claimed time is what its clock says")]
+fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -1,19 +1,25 @@
 //! Exit codes and the one error type that commands end with.
 //!
-//! 0 done · 1 a negative finding or refused input · 64 usage · 66 no such file · 73 would overwrite · 74 I/O · 77
-//! permissions of a key. Words go to stderr, once, in `main`.
+//! 0 done · 1 a negative finding or refused input · 2 shorter than the checkpoint · 64 usage · 66 no such file or seq · 73 would
+//! overwrite · 74 I/O or halted · 75 held by another or full · 77 permissions of a key. Words go to stderr, once, in `main`.
 
-use annals::{KeyPathError, ReceiptJsonError, VkeyError};
+use annals::{
+    BuildError, CheckError, CloseError, DiskError, Fault, HexError, HomeError, KeyPathError, OpenError, QueryError,
+    ReceiptJsonError, RecoveryError, Refusal, RegistryFull, VkeyError,
+};
 use std::io;
 use std::path::PathBuf;
 
 /// A negative finding, or input that was refused.
 pub(crate) const NEGATIVE: u8 = 1;
+/// The ledger is shorter than the checkpoint.
+pub(crate) const SHORTER: u8 = 2;
 /// The command line makes no sense.
 pub(crate) const USAGE: u8 = 64;
 const NO_INPUT: u8 = 66;
 const CANNOT_CREATE: u8 = 73;
 const IO: u8 = 74;
+const TRY_LATER: u8 = 75;
 const NO_PERMISSION: u8 = 77;
 
 /// Why a command could not do what it was asked.
@@ -21,6 +27,10 @@ const NO_PERMISSION: u8 = 77;
 pub(crate) enum CommandError {
     #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("{} exists already and is not replaced; choose another name", .0.display())]
+    Exists(PathBuf),
     #[error("{} is larger than {most} bytes, so it is not what was asked for", path.display())]
     TooLarge { path: PathBuf, most: u64 },
     #[error("cannot write to standard output: {0}")]
@@ -29,19 +39,83 @@ pub(crate) enum CommandError {
     Key(#[from] KeyPathError),
     #[error("--ledger-key: {0}")]
     Vkey(#[from] VkeyError),
+    #[error("{argument} {value}: {source}")]
+    Author { argument: &'static str, value: String, source: HexError },
     #[error("{}: {source}", path.display())]
     Receipt { path: PathBuf, source: ReceiptJsonError },
+    #[error("the receipt can't be written: {0}")]
+    Encode(ReceiptJsonError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error(transparent)]
+    Refusal(#[from] Refusal),
+    #[error(transparent)]
+    Close(#[from] CloseError),
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error(transparent)]
+    Full(#[from] RegistryFull),
+    #[error("job file {}: {reason}", path.display())]
+    Job { path: PathBuf, reason: &'static str },
+    #[error("{0}")]
+    Bench(&'static str),
 }
 
 impl CommandError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => NO_INPUT,
-            Self::Key(KeyPathError::Exists(_)) => CANNOT_CREATE,
-            Self::Key(KeyPathError::KeyMode { .. }) => NO_PERMISSION,
-            Self::Vkey(_) => USAGE,
-            Self::Receipt { .. } | Self::TooLarge { .. } => NEGATIVE,
-            Self::Read { .. } | Self::Output(_) | Self::Key(_) => IO,
+            Self::Exists(_) => CANNOT_CREATE,
+            Self::Key(error) => key_code(error),
+            Self::Vkey(_) | Self::Author { .. } | Self::Job { .. } => USAGE,
+            Self::Receipt { .. } | Self::TooLarge { .. } | Self::Build(_) | Self::Bench(_) => NEGATIVE,
+            Self::Open(error) => open_code(error),
+            Self::Query(QueryError::NotFound { .. }) => NO_INPUT,
+            Self::Query(QueryError::Item { .. }) => USAGE,
+            Self::Refusal(refusal) => match refusal.fault() {
+                Fault::Record => NEGATIVE,
+                Fault::Load => TRY_LATER,
+                Fault::Ledger => IO,
+            },
+            Self::Check(CheckError::Open(error)) => open_code(error),
+            Self::Check(CheckError::Shorter { .. }) => SHORTER,
+            Self::Check(CheckError::Log(RecoveryError::Disk(DiskError::Io { .. }))) => IO,
+            Self::Check(_) => NEGATIVE,
+            Self::Full(_) => TRY_LATER,
+            Self::Read { .. }
+            | Self::Write { .. }
+            | Self::Output(_)
+            | Self::Query(_)
+            | Self::Encode(_)
+            | Self::Close(_) => IO,
         }
+    }
+}
+
+const fn key_code(error: &KeyPathError) -> u8 {
+    if matches!(error, KeyPathError::Exists(_)) {
+        CANNOT_CREATE
+    } else if matches!(error, KeyPathError::KeyMode { .. }) {
+        NO_PERMISSION
+    } else {
+        IO
+    }
+}
+
+fn open_code(error: &OpenError) -> u8 {
+    match error {
+        OpenError::Home(HomeError::Exists(_)) => CANNOT_CREATE,
+        OpenError::Home(HomeError::NoLedger(_)) => NO_INPUT,
+        OpenError::Home(HomeError::Held { .. }) => TRY_LATER,
+        OpenError::Home(HomeError::Key(error)) => key_code(error),
+        OpenError::Origin(_) | OpenError::Genesis(_) | OpenError::Author { .. } | OpenError::SegmentSize(_) => USAGE,
+        OpenError::Recovery(RecoveryError::Disk(_)) => IO,
+        OpenError::Recovery(_) | OpenError::Replay(_) | OpenError::NoGenesis | OpenError::Segment(_) => NEGATIVE,
+        OpenError::WrongKey { .. } | OpenError::ClockBehind { .. } | OpenError::ClockAhead { .. } => NEGATIVE,
+        OpenError::Home(_) | OpenError::Disk(_) | OpenError::Read(_) | OpenError::Query(_) | _ => IO,
     }
 }

@@ -1,13 +1,14 @@
 //! The command line: what can be asked, and the help that teaches it.
 
 use annals::Vkey;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Annals orders signed records into a durable, hash-chained ledger and proves offline what it recorded.
 ///
 /// Results go to standard output, words to standard error. Exit codes: 0 done; 1 a negative finding or refused
-/// input; 64 usage; 66 no such file; 73 would overwrite; 74 I/O; 77 permissions of a key.
+/// input; 2 shorter than the checkpoint; 64 usage; 66 no such file or seq; 73 would overwrite; 74 I/O or halted;
+/// 75 held by another or full, try later; 77 permissions of a key.
 #[derive(Debug, Parser)]
 #[command(name = "annals", version)]
 pub(crate) struct Line {
@@ -17,6 +18,15 @@ pub(crate) struct Line {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Show the main job on sample data, narrated
+    ///
+    /// Makes a ledger, appends enforcement records, verifies a receipt offline, proves one item of a bundle, lets
+    /// `check` find a flipped byte, and measures throughput beside its ceiling. Takes some seconds.
+    Demo {
+        /// Where to leave what it makes; a temporary directory, removed at the end, unless given
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
     /// Make a key file and print its author id
     ///
     /// The file is PKCS#8 in PEM, of mode 0600, and never replaces another. The author id is the public key: 64
@@ -28,6 +38,60 @@ pub(crate) enum Command {
         /// The file to make
         #[arg(long, value_name = "KEYFILE")]
         out: PathBuf,
+    },
+    /// Make a ledger and print its vkey
+    ///
+    /// Who may append is said once: either the first authors (--author, repeated) or everybody (--open). Admins
+    /// (--admin, repeated; the ledger key if none is named) admit and revoke authors later. The vkey is what
+    /// receipts are verified against: publish it.
+    ///
+    ///   annals init ledger --origin example.gov/enforcement --author $(annals keygen --out officer.key)
+    #[command(verbatim_doc_comment)]
+    Init(Init),
+    /// Admit or revoke an author
+    Author {
+        #[command(subcommand)]
+        order: Order,
+    },
+    /// Append lines or files as records, and print their receipts
+    ///
+    /// A record a line, or a file; a receipt a line on standard output, in input order, as soon as its record is
+    /// durable. With --job a run that was killed is run again with the same arguments, and no line is lost or doubled.
+    ///
+    ///   annals append ledger --key officer.key --lines records.jsonl > receipts.jsonl
+    ///   annals append ledger --key officer.key --files photo.jpg report.pdf
+    #[command(verbatim_doc_comment)]
+    Append(Append),
+    /// Print the payload of a record as it was given
+    Get {
+        /// The ledger's directory
+        dir: PathBuf,
+        /// The record
+        seq: u64,
+        /// The item of a bundle, from 0
+        #[arg(long, value_name = "I")]
+        item: Option<u16>,
+        /// The file to make; standard output unless given
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// List records
+    Log(Log),
+    /// Print the receipt of a record
+    ///
+    /// Without --item it is the same JSON object that `append` printed. With --item it shows one item of a bundle
+    /// and nothing of its neighbours but their hashes.
+    Prove {
+        /// The ledger's directory
+        dir: PathBuf,
+        /// The record
+        seq: u64,
+        /// The item of a bundle, from 0
+        #[arg(long, value_name = "I")]
+        item: Option<u16>,
+        /// The file to make; standard output unless given
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Check a receipt offline, step by step
     ///
@@ -46,6 +110,50 @@ pub(crate) enum Command {
         #[arg(long, value_name = "VKEY")]
         ledger_key: String,
     },
+    /// Read and verify a whole ledger again
+    ///
+    /// Frames, sums, padding, content hashes, chain, tree, signatures, nonces, index. Exit 0 if it is sound (a torn
+    /// tail is reported), 1 if it is damaged, tampered with or another history than the checkpoint's (segment, offset
+    /// and seq are named), 2 if it is shorter than the checkpoint. The ledger must not be open elsewhere.
+    Check {
+        /// The ledger's directory
+        dir: PathBuf,
+        /// A checkpoint that the ledger must go on from
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what a ledger is and how far it goes
+    Info {
+        /// The ledger's directory
+        dir: PathBuf,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the newest checkpoint, a signed note
+    Checkpoint {
+        /// The ledger's directory
+        dir: PathBuf,
+        /// The file to make; standard output unless given
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Print what this machine can do, and what would be used
+    Doctor {
+        /// Where to measure; a temporary directory unless given
+        dir: Option<PathBuf>,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measure a ledger on this machine, beside the ceilings of the same run
+    ///
+    /// Records are signed before the clock starts and verified inside it. Afterwards the ledger is opened again, its
+    /// records are counted and 1,000 receipts verified; without that no figure is printed.
+    Bench(Bench),
     /// Print shell completions
     ///
     ///   annals completions bash > /etc/bash_completion.d/annals
@@ -54,6 +162,144 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// What `init` takes.
+#[derive(Args, Debug)]
+pub(crate) struct Init {
+    /// The directory to make; missing or empty
+    pub(crate) dir: PathBuf,
+    /// The ledger's name in its checkpoints, such as example.gov/enforcement
+    #[arg(long, value_name = "NAME")]
+    pub(crate) origin: String,
+    /// A first author: 64 hexadecimal digits, as `keygen` printed them
+    #[arg(long, value_name = "HEX", num_args = 1.., required_unless_present = "open", conflicts_with = "open")]
+    pub(crate) author: Vec<String>,
+    /// Let everybody append
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// Somebody who may admit and revoke authors
+    #[arg(long, value_name = "HEX", num_args = 1..)]
+    pub(crate) admin: Vec<String>,
+    /// Bytes of a segment: a power of two from 2097152 to 4294967296
+    #[arg(long, value_name = "N", default_value_t = annals::limits::SEGMENT_SIZE_DEFAULT)]
+    pub(crate) segment_size: u64,
+    /// A key file to be the ledger key, used where it lies; a new one in the ledger's directory unless given
+    #[arg(long, value_name = "KEYFILE")]
+    pub(crate) ledger_key: Option<PathBuf>,
+}
+
+/// What `author` orders.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Order {
+    /// Let an author append from now on
+    Admit(Authority),
+    /// Let an author append no more
+    Revoke(Authority),
+}
+
+/// Who orders what of whom.
+#[derive(Args, Debug)]
+pub(crate) struct Authority {
+    /// The ledger's directory
+    pub(crate) dir: PathBuf,
+    /// The author: 64 hexadecimal digits
+    #[arg(value_name = "HEX")]
+    pub(crate) author: String,
+    /// An admin's key file
+    #[arg(long, value_name = "KEYFILE")]
+    pub(crate) key: PathBuf,
+}
+
+/// What `append` takes.
+#[derive(Args, Debug)]
+#[command(group(clap::ArgGroup::new("input").required(true)))]
+pub(crate) struct Append {
+    /// The ledger's directory
+    pub(crate) dir: PathBuf,
+    /// The author's key file
+    #[arg(long, value_name = "KEYFILE")]
+    pub(crate) key: PathBuf,
+    /// What the records are, as the platform numbers it
+    #[arg(long, value_name = "N", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(65_536..))]
+    pub(crate) kind: u32,
+    /// Put this many lines or files into one record, whose items are proved one by one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=4096))]
+    pub(crate) bundle: Option<u16>,
+    /// Leave the salt out: whoever guesses a payload can then confirm the guess
+    #[arg(long)]
+    pub(crate) no_salt: bool,
+    /// Stop at the first line or file that is refused
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// A journal that makes the run repeatable: run again with the same arguments after a crash
+    #[arg(long, value_name = "FILE")]
+    pub(crate) job: Option<PathBuf>,
+    /// A record a line: its bytes without the line feed; - is standard input
+    #[arg(long, value_name = "FILE", group = "input")]
+    pub(crate) lines: Option<PathBuf>,
+    /// A record a file
+    #[arg(long, value_name = "PATH", num_args = 1.., group = "input")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// What `log` takes.
+#[derive(Args, Debug)]
+pub(crate) struct Log {
+    /// The ledger's directory
+    pub(crate) dir: PathBuf,
+    /// The first record
+    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    pub(crate) from: u64,
+    /// Most records
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// Wait for more, until interrupted
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Print a JSON object a record
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `bench` measures.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Mode {
+    /// Throughput of plain records
+    Records,
+    /// Throughput of bundles
+    Bundles,
+    /// Latency of a lone record
+    Latency,
+}
+
+/// What `bench` takes.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Bench {
+    /// What to measure
+    #[arg(long)]
+    pub(crate) mode: Mode,
+    /// How long, once the records are signed
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) seconds: u64,
+    /// Where the ledger and the prepared records go; the records are kept there and used again
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Bytes of a payload, or of an item of a bundle
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(8..=1_048_576))]
+    pub(crate) payload: u32,
+    /// Authors
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) authors: u32,
+    /// Threads that append; the default suits the mode
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) producers: Option<u32>,
+    /// Items of a bundle
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(2..=4096))]
+    pub(crate) items: u16,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Reads a vkey; clap's own parsing would hide which part is wrong.

@@ -13,6 +13,7 @@ mod fixture;
 pub mod frame;
 pub mod index;
 pub mod log;
+pub mod probe;
 pub mod reader;
 pub mod recovery;
 mod scan;

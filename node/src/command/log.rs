@@ -1,0 +1,65 @@
+//! `annals log`: what is recorded, a line a record.
+
+use super::open_to_read;
+use crate::exit::CommandError;
+use crate::line::Log;
+use annals::StoredRecord;
+use serde_json::json;
+use std::io::{BufWriter, Write};
+use std::time::Duration;
+
+/// How long to wait for more at a time.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+pub(crate) fn run(log: &Log) -> Result<u8, CommandError> {
+    let opened = open_to_read(&log.dir)?;
+    if log.follow && opened.ledger.is_some() {
+        eprintln!("annals: nobody writes to this ledger now, and nobody can while this command follows it");
+    }
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let (mut next, mut left) = (log.from, log.limit.unwrap_or(u64::MAX));
+    loop {
+        for record in opened.reader.scan(next).take(usize::try_from(left).unwrap_or(usize::MAX)) {
+            let record = record?;
+            tell(&mut out, &record, log.json)?;
+            next = record.seq() + 1;
+            left -= 1;
+        }
+        out.flush()?;
+        if !log.follow || left == 0 {
+            return Ok(0);
+        }
+        while !opened.reader.wait_past(next, PATIENCE)? {}
+    }
+}
+
+fn tell(out: &mut impl Write, record: &StoredRecord, as_json: bool) -> Result<(), CommandError> {
+    let head = record.head()?;
+    let (seq, height, time) = (record.seq(), record.height(), record.ordered_time_ms());
+    if as_json {
+        let line = json!({
+            "seq": seq,
+            "height": height,
+            "ordered_time_ms": time,
+            "claimed_time_ms": head.claimed_time_ms,
+            "kind": head.kind.0,
+            "author": head.author.to_string(),
+            "nonce": head.nonce.to_string(),
+            "items": head.item_count,
+            "payload_size": head.payload_size,
+            "salted": head.is_salted(),
+            "content_hash": head.content_hash.to_string(),
+            "record_id": record.record_id().to_string(),
+        });
+        writeln!(out, "{line}")?;
+    } else {
+        let (kind, items, size) = (head.kind.0, head.item_count, head.payload_size);
+        writeln!(
+            out,
+            "{seq:>10} {height:>8} {time} {kind:>8} {items:>4} {size:>8} {} {}",
+            head.author,
+            record.record_id()
+        )?;
+    }
+    Ok(())
+}
