@@ -27,7 +27,7 @@ use annals_ordering::seal::Chain;
 use annals_ordering::sequence::{Author, Sequencer};
 use annals_ordering::slots::Slots;
 use annals_ordering::verify::Suspects;
-use annals_storage::device::{Device, PwriteDevice};
+use annals_storage::device::{Device, PwriteDevice, UringDevice};
 use annals_storage::disk::{Access, Disk, FileDisk};
 use annals_storage::frame::Slot;
 use annals_storage::index::{FileIndexStore, IndexStore, LookupKey};
@@ -288,11 +288,12 @@ fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static
 
 /// The device that writes to a disk.
 pub(crate) fn open_device(disk: &Arc<FileDisk>, choice: DeviceChoice) -> Result<Box<dyn Device>, OpenError> {
-    match choice {
-        DeviceChoice::Best | DeviceChoice::Pwrite => {
-            Ok(Box::new(PwriteDevice::new(Arc::clone(disk) as Arc<dyn Disk>)?))
-        }
+    if choice == DeviceChoice::Best
+        && let Ok(device) = UringDevice::new(Arc::clone(disk))
+    {
+        return Ok(Box::new(device));
     }
+    Ok(Box::new(PwriteDevice::new(Arc::clone(disk) as Arc<dyn Disk>)?))
 }
 
 fn check_clock(newest: Option<&BlockHeader>, now_ms: u64, options: &Options) -> Result<(), OpenError> {

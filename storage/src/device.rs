@@ -5,8 +5,11 @@
 //! correctness. Sleeping happens in [`Device::wait`] alone, which a [`Waker`] ends from any thread.
 
 mod pwrite;
+#[expect(unsafe_code, reason = "the kernel reads buffers and descriptors that a submission names")]
+mod uring;
 
 pub use pwrite::PwriteDevice;
+pub use uring::{UringDevice, probe as probe_uring};
 
 use crate::buffer::PageBuffer;
 use crate::disk::DiskError;
@@ -111,7 +114,13 @@ impl Waker {
         let timeout = timeout.and_then(|it| Timespec::try_from(it).ok());
         // An interrupted or failed poll is an early return, which waiting allows.
         let _ = poll(&mut [PollFd::new(&*self.0, PollFlags::IN)], timeout.as_ref());
+        self.forget();
+    }
+
+    /// Forgets the calls so far.
+    fn forget(&self) {
         let mut count = [0; 8];
+        // Fails only if there was no call.
         let _ = rustix::io::read(&*self.0, &mut count);
     }
 }

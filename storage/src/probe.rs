@@ -24,5 +24,5 @@ pub fn direct_io(directory: &Path) -> bool {
 ///
 /// The reason, for people.
 pub fn io_uring() -> Result<String, String> {
-    Err("not built in yet".to_owned())
+    crate::device::probe_uring().map(str::to_owned).map_err(|error| error.to_string())
 }

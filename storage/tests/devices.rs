@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "tests")]
 
 use annals_storage::buffer::PageBuffer;
-use annals_storage::device::{Device, PwriteDevice, Write, WriteKind};
+use annals_storage::device::{Completion, Device, PwriteDevice, UringDevice, Write, WriteKind};
 use annals_storage::disk::{Access, Disk, FileDisk, MemoryDisk, SegmentFile};
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,48 +60,119 @@ fn what_cannot_be_read_or_written_is_refused_by_name() {
     });
 }
 
+/// Runs a check on every device over a directory of real files; says aloud if the machine has no io_uring.
+fn on_every_device(check: impl Fn(&mut dyn Device, &Reopen<'_>)) {
+    let directory = tempfile::tempdir().unwrap();
+    let open = |name: &str| {
+        let path = directory.path().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Arc::new(FileDisk::new(&path, Access::Write))
+    };
+    check(&mut PwriteDevice::new(open("pwrite")).unwrap(), &|| open("pwrite"));
+    let memory = MemoryDisk::new();
+    check(&mut PwriteDevice::new(Arc::new(memory.clone())).unwrap(), &|| Arc::new(memory.clone()));
+    match UringDevice::new(open("uring")) {
+        Ok(mut device) => check(&mut device, &|| open("uring")),
+        Err(error) => eprintln!("NOT TESTED: this machine has no io_uring: {error}"),
+    }
+}
+
+/// Waits for so many completions, and sorts them by ticket.
+fn completions(device: &mut dyn Device, count: usize) -> Vec<Completion> {
+    let mut done = Vec::new();
+    while done.len() < count {
+        device.wait(None).unwrap();
+        device.reap(&mut done).unwrap();
+    }
+    assert_eq!((done.len(), device.in_flight()), (count, 0));
+    done.sort_unstable_by_key(|completion| completion.ticket);
+    done
+}
+
 #[test]
 fn a_completed_write_is_there_after_reopening() {
-    on_every_disk(|reopen| {
-        let disk = reopen();
-        disk.create_segment(0, SIZE, &[1; 4096]).unwrap();
-        let mut device = PwriteDevice::new(disk).unwrap();
+    on_every_device(|device, reopen| {
+        reopen().create_segment(0, SIZE, &[1; 4096]).unwrap();
         for ticket in 1..4u64 {
-            let buffer = pages(ticket as usize, ticket as u8);
-            let offset = ticket * 65_536;
-            device.submit(Write { ticket, segment: 0, offset, buffer, kind: WriteKind::Data }).unwrap();
+            let (buffer, offset) = (pages(ticket as usize, ticket as u8), ticket * 65_536);
+            let kind = if ticket == 3 { WriteKind::Runway } else { WriteKind::Data };
+            device.submit(Write { ticket, segment: 0, offset, buffer, kind }).unwrap();
         }
-        let buffer = pages(1, 9);
-        device.submit(Write { ticket: 4, segment: 5, offset: 0, buffer, kind: WriteKind::Data }).unwrap();
-        assert_eq!(device.in_flight(), 4);
-        device.wait(None).unwrap();
-        let mut done = Vec::new();
-        device.reap(&mut done).unwrap();
-        assert_eq!(device.in_flight(), 0);
-        for completion in done {
-            let ticket = completion.ticket;
-            if ticket == 4 {
-                assert_eq!(completion.result.unwrap_err().code(), "disk.missing");
-                continue;
-            }
+        for completion in completions(device, 3) {
             completion.result.unwrap();
             let mut found = PageBuffer::new(completion.buffer.len());
-            reopen().read(0, ticket * 65_536, &mut found).unwrap();
-            assert_eq!(found[..], completion.buffer[..], "write {ticket}");
+            reopen().read(0, completion.ticket * 65_536, &mut found).unwrap();
+            assert_eq!(found[..], completion.buffer[..], "write {}", completion.ticket);
+            assert_eq!(completion.kind == WriteKind::Runway, completion.ticket == 3);
         }
     });
 }
 
 #[test]
+fn a_failed_write_comes_back_with_its_buffer_and_spares_the_others() {
+    on_every_device(|device, reopen| {
+        reopen().create_segment(0, SIZE, &[1; 4096]).unwrap();
+        let kind = WriteKind::Data;
+        let places = [(5, 0), (0, 100), (0, SIZE - 4096), (0, 4096)];
+        for (ticket, (segment, offset)) in (0..).zip(places) {
+            device.submit(Write { ticket, segment, offset, buffer: pages(2, 7), kind }).unwrap();
+        }
+        let found: Vec<_> = completions(device, 4)
+            .into_iter()
+            .map(|done| (done.buffer.len(), done.result.err().map(|error| error.code())))
+            .collect();
+        let expected = [Some("disk.missing"), Some("disk.unaligned"), Some("disk.short"), None];
+        assert_eq!(found, expected.map(|code| (8192, code)));
+        assert_eq!(reopen().segments().unwrap(), [SegmentFile { number: 0, size: SIZE }], "the segment did not grow");
+    });
+}
+
+#[test]
+fn many_writes_overlap_and_none_is_lost() {
+    on_every_device(|device, reopen| {
+        reopen().create_segment(0, SIZE, &[1; 4096]).unwrap();
+        for round in 0..20u64 {
+            for ticket in 0..8u64 {
+                let (buffer, offset) = (pages(16, (round ^ ticket) as u8), 65_536 * (1 + ticket));
+                device.submit(Write { ticket, segment: 0, offset, buffer, kind: WriteKind::Data }).unwrap();
+            }
+            assert!(completions(device, 8).iter().all(|done| done.result.is_ok()));
+        }
+        let mut found = PageBuffer::new(65_536);
+        for ticket in 0..8u64 {
+            reopen().read(0, 65_536 * (1 + ticket), &mut found).unwrap();
+            assert!(found.iter().all(|byte| *byte == (19 ^ ticket) as u8), "write {ticket}");
+        }
+    });
+}
+
+#[test]
+fn a_device_may_go_with_writes_in_flight() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Arc::new(FileDisk::new(directory.path(), Access::Write));
+    disk.create_segment(0, SIZE, &[1; 4096]).unwrap();
+    let Ok(mut device) = UringDevice::new(Arc::clone(&disk)) else { return };
+    device.submit(Write { ticket: 1, segment: 0, offset: 4096, buffer: pages(256, 3), kind: WriteKind::Data }).unwrap();
+    drop(device);
+    let mut found = PageBuffer::new(256 * 4096);
+    disk.read(0, 4096, &mut found).unwrap();
+    assert!(found.iter().all(|byte| *byte == 3), "a device waits for what it was given");
+}
+
+#[test]
 fn a_wait_ends_by_a_wake_before_or_during_it_or_by_time() {
-    let mut device = PwriteDevice::new(Arc::new(MemoryDisk::new())).unwrap();
-    device.waker().wake();
-    device.wait(None).unwrap(); // would hang if an early wake were lost
-    device.wait(Some(Duration::from_millis(1))).unwrap();
-    let waker = device.waker();
-    let waiting = std::thread::spawn(move || device.wait(None).unwrap());
-    waker.wake();
-    waiting.join().unwrap();
+    on_every_device(|device, _| {
+        device.waker().wake();
+        device.wait(None).unwrap(); // would hang if an early wake were lost
+        device.wait(Some(Duration::from_millis(1))).unwrap();
+        for _ in 0..100 {
+            let waker = device.waker();
+            let waking = std::thread::spawn(move || waker.wake());
+            device.wait(None).unwrap();
+            waking.join().unwrap();
+        }
+        device.wait(Some(Duration::from_millis(1))).unwrap();
+    });
 }
 
 #[test]

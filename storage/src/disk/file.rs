@@ -76,6 +76,21 @@ impl FileDisk {
         Ok(Arc::clone(self.files.write().entry(number).or_insert(file)))
     }
 
+    /// The file of a segment in which so many bytes may be written at an offset.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError::Short`] if the segment ends before: it never grows; others if it can't be opened, or the offset is
+    /// unaligned.
+    pub(crate) fn check_place(&self, number: u64, offset: u64, length: usize) -> Result<Arc<File>, DiskError> {
+        check_aligned(number, offset)?;
+        debug_assert!(PAGE_SIZE <= length, "an empty write is our own bug");
+        let file = self.file(number)?;
+        let size = file.metadata().map_err(|error| DiskError::from_io(&error, Operation::Write, number, offset))?.len();
+        let end = offset.saturating_add(length as u64);
+        if size < end { Err(DiskError::Short { segment: number, end }) } else { Ok(file) }
+    }
+
     fn make(&self, number: u64, size: u64, first_page: &[u8]) -> io::Result<()> {
         let (path, temporary) = (self.path(number), self.directory.join(format!("{number:010}.tmp")));
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?;
@@ -127,10 +142,7 @@ impl Disk for FileDisk {
     }
 
     fn write(&self, number: u64, offset: u64, from: &PageBuffer) -> Result<(), DiskError> {
-        check_aligned(number, offset)?;
-        let file = self.file(number)?;
-        let pages = (from.len() / PAGE_SIZE) as u64;
-        debug_assert!(0 < pages, "an empty write is our own bug");
+        let file = self.check_place(number, offset, from.len())?;
         file.write_all_at(from, offset)
             .and_then(|()| file.sync_data())
             .map_err(|error| DiskError::from_io(&error, Operation::Write, number, offset))
