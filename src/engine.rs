@@ -428,6 +428,8 @@ impl Engine {
     /// Takes the segment that a worker created, or asks for one ahead of need.
     fn take_created(&mut self) -> Result<bool, Halted> {
         match self.shared.jobs.take_created() {
+            // Too late: the log is being closed. The next opening finds the segment.
+            Some(Ok(segment)) if self.log.needs_segment() != Some(segment.number) => return Ok(false),
             Some(Ok(segment)) => {
                 self.preparation = Preparation::Done(LookupKey::derive(&segment.key));
                 self.log.set_prepared(segment);

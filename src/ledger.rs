@@ -88,6 +88,7 @@ pub struct Ledger {
     device: &'static str,
     outstanding_max: u32,
     cut: Option<Cut>,
+    bytes_read: u64,
     engine: Option<JoinHandle<Result<(), Halted>>>,
     workers: Vec<JoinHandle<()>>,
     /// The ledger key's own way in, for ticks.
@@ -129,6 +130,7 @@ impl Ledger {
         let disk: Arc<dyn Disk> = Arc::clone(&files) as Arc<dyn Disk>;
         let store: Arc<dyn IndexStore> = Arc::new(FileIndexStore::new(&home.index()));
         let found = Found::load(&disk, &store, &key)?;
+        let bytes_read = disk.bytes_read();
         let start = Reading::now();
         check_clock(found.chain.newest(), start.wall_ms, &options)?;
         let device = open_device(&files, options.device)?;
@@ -176,7 +178,7 @@ impl Ledger {
             source: std::io::Error::other(full.to_string()),
         })?);
         let (path, device) = (path.to_owned(), device_name);
-        Ok(Self { shared, key, path, device, outstanding_max, cut, engine, workers, ticker, _lock: lock })
+        Ok(Self { shared, key, path, device, outstanding_max, cut, bytes_read, engine, workers, ticker, _lock: lock })
     }
 
     /// The ledger's id.
@@ -207,6 +209,11 @@ impl Ledger {
     /// The torn tail that opening has cut, if there was one: segment and range of bytes.
     pub fn torn_tail(&self) -> Option<(u64, u64, u64)> {
         self.cut.map(|cut| (cut.segment, cut.from, cut.to))
+    }
+
+    /// Bytes of segments that opening has read: those of the newest one, and the genesis block.
+    pub const fn bytes_read_opening(&self) -> u64 {
+        self.bytes_read
     }
 
     /// The failure that halted the ledger, if one did.

@@ -60,11 +60,13 @@ pub fn verify_records_per_s(records: &[&[u8]], time: Duration) -> u64 {
 }
 
 fn verify_rate(records: &[Record<'_>], batch_size: usize, time: Duration) -> u64 {
-    let chunks: Vec<_> = records.chunks(batch_size).filter(|chunk| chunk.len() == batch_size).collect();
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    // Few large records make smaller batches, so that every core has one.
+    let batch_size = batch_size.min(records.len() / threads).max(1);
+    let chunks: Vec<_> = records.chunks_exact(batch_size).collect();
     if chunks.is_empty() {
         return 0;
     }
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let (next, start) = (AtomicUsize::new(0), now());
     let done: usize = std::thread::scope(|scope| {
         let work = || {

@@ -122,12 +122,14 @@ impl Reader {
             return Err(failure);
         }
         refreshed?;
-        // Only blocks whose checkpoint is stored are shown, so all that is shown can be proved.
+        // Only blocks whose checkpoint is stored are shown, so all that is shown can be proved. The frame that stores it
+        // need not be durable: that the block is, was known before it was sealed.
         let stored = loader.take_stored();
+        let loaded = loader.loaded().and_then(|loaded| loaded.newest).map_or(0, |newest| newest.header.next_seq());
         let mut next_seq = self.query.watermark.next_seq();
-        for slot in stored {
+        for slot in stored.iter().chain(view.checkpoints()).filter(|slot| slot.size <= loaded) {
             next_seq = next_seq.max(slot.size);
-            self.query.add_checkpoint(slot);
+            self.query.add_checkpoint(*slot);
         }
         self.query.watermark.advance(next_seq);
         Ok(())

@@ -113,7 +113,7 @@ impl Refusal {
             Self::Order(error) => error.code(),
             Self::Content(error) => error.code(),
             Self::Signature => "record.signature",
-            Self::ContentHash => "record.content_hash",
+            Self::ContentHash => "content.hash",
             Self::EngineRecord => "engine.refused",
             Self::Policy(_) => "record.policy",
             Self::PolicyPanic => "record.policy_panic",

@@ -19,7 +19,7 @@ use annals_core::limits::PAGE_SIZE;
 
 use crate::buffer::PageBuffer;
 use crate::disk::{Disk, SegmentFile};
-use crate::frame::{FrameChecksum, FrameHeader, FrameKind};
+use crate::frame::{FrameChecksum, FrameHeader, FrameKind, Slot};
 use crate::recovery::{RecoveredFrame, RecoveryError, Visit, list, read_header, start_link};
 use crate::scan::{Link, Look, Window, look, search_above};
 use crate::segment::{FIRST_FRAME_OFFSET, SegmentHeader};
@@ -34,6 +34,8 @@ pub struct View {
     durable: u64,
     /// Checksum of the start frame shown before it was known to be durable.
     base: Option<FrameChecksum>,
+    /// Checkpoints in the intact frames looked at last.
+    ahead: Vec<Slot>,
 }
 
 /// Where the intact frames end, for now.
@@ -64,7 +66,8 @@ impl View {
             let segment = read_header(&mut window, file, ledger)?;
             let link = start_link(file.number);
             let first = look(&mut window, &segment, &link, FIRST_FRAME_OFFSET)?;
-            let mut view = Self { segment, offset: FIRST_FRAME_OFFSET, link, durable: 0, base: None };
+            let mut view =
+                Self { segment, offset: FIRST_FRAME_OFFSET, link, durable: 0, base: None, ahead: Vec::new() };
             if let Look::Intact(frame) = first {
                 stop(visit(RecoveredFrame { header: &frame, body: &[] }))?;
                 view.base = Some(frame.checksum);
@@ -92,6 +95,7 @@ impl View {
         let mut at = Stop { segment: self.segment.clone(), offset: self.offset, link: self.link.clone() };
         let mut window = Window::new(disk, at.segment.number, at.segment.size);
         let mut waiting = VecDeque::new();
+        self.ahead.clear();
         loop {
             if at.link.last().is_some_and(|last| last.kind == FrameKind::End) && at.offset != FIRST_FRAME_OFFSET {
                 let Some((next_window, next)) = next_segment(disk, &at.segment)? else { return Ok(at) };
@@ -102,6 +106,7 @@ impl View {
             let mut body = PageBuffer::new(bytes.len().next_multiple_of(PAGE_SIZE));
             body.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
             self.durable = self.durable.max(frame.durable);
+            self.ahead.extend(frame.slots.iter().flatten());
             at.offset = frame.end();
             at.link = at.link.next((*frame).clone());
             waiting.push_back(Waiting { segment: at.segment.clone(), frame: *frame, body });
@@ -112,6 +117,13 @@ impl View {
     /// All frames below this index are known to be durable.
     pub const fn durable(&self) -> u64 {
         self.durable
+    }
+
+    /// Checkpoints in the intact frames looked at last, shown or not, oldest first.
+    ///
+    /// A checkpoint was released only when its block was durable, so it holds even if the frame that stores it is lost.
+    pub fn checkpoints(&self) -> &[Slot] {
+        &self.ahead
     }
 
     /// Number of the segment of the last frame shown.

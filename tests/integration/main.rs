@@ -1,0 +1,10 @@
+//! What embedders rely on, through the facade alone, on real files.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "tests")]
+
+mod authors;
+mod damage;
+mod reading;
+mod refusals;
+mod repeats;
+mod restarts;
+mod support;

@@ -1,0 +1,80 @@
+//! The same record again: one place in the order, one receipt, whoever sends it and whenever.
+
+use crate::support::{Place, key, record};
+use annals::{Ack, Refusal};
+use std::sync::Barrier;
+
+#[test]
+fn eight_threads_with_the_same_records_get_the_same_places() {
+    let place = Place::new();
+    let ledger = place.create();
+    let records: Vec<_> = (0..500).map(|nonce| record(ledger.id(), &key(1), nonce, &nonce.to_le_bytes())).collect();
+    let barrier = Barrier::new(8);
+    let answers: Vec<Vec<Ack>> = std::thread::scope(|scope| {
+        let send = || {
+            let mut appender = ledger.appender().unwrap();
+            barrier.wait();
+            let mut acks = Vec::new();
+            for part in records.chunks(50) {
+                let batch: Vec<&[u8]> = part.iter().map(Vec::as_slice).collect();
+                acks.extend(appender.append_batch(&batch).into_iter().map(|answer| answer.unwrap().wait().unwrap()));
+            }
+            acks
+        };
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(send)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(answers.iter().all(|acks| *acks == answers[0]));
+    assert_eq!(ledger.reader().next_seq(), 501, "each is there once");
+    for (ack, record) in answers[0].iter().zip(&records) {
+        let stored = ledger.reader().get(ack.seq).unwrap();
+        assert_eq!([&stored.head_bytes()[..], stored.payload()].concat(), *record);
+    }
+}
+
+#[test]
+fn a_repeat_is_told_from_a_conflict_and_from_a_stale_nonce_across_restarts() {
+    let place = Place::new();
+    let ledger = place.create();
+    let id = ledger.id();
+    let first = record(id, &key(1), 100, b"first");
+    let ack = ledger.appender().unwrap().append_wait(&first).unwrap();
+    let receipt = ledger.reader().prove(ack.seq).unwrap().encode();
+    let check = |ledger: &annals::Ledger, older: bool| {
+        let mut appender = ledger.appender().unwrap();
+        assert_eq!(appender.append_wait(&first).unwrap(), ack);
+        assert_eq!(ledger.reader().prove(ack.seq).unwrap().encode(), receipt, "the same bytes");
+        let conflict = appender.append_wait(&record(id, &key(1), 100, b"other")).unwrap_err();
+        assert!(matches!(conflict, Refusal::NonceConflict { nonce: 100, seq, .. } if seq == ack.seq), "{conflict}");
+        if older {
+            let stale = appender.append_wait(&record(id, &key(1), 50, b"never sent")).unwrap_err();
+            assert_eq!(stale, Refusal::NonceStale(50));
+        }
+    };
+    check(&ledger, false);
+    // Far above: nonce 100 leaves the window, and the log has to tell.
+    ledger.appender().unwrap().append_wait(&record(id, &key(1), 5000, b"far above")).unwrap();
+    check(&ledger, true);
+    ledger.close().unwrap();
+    let ledger = place.open();
+    check(&ledger, true);
+    assert_eq!(ledger.reader().next_nonce(&key(1).public()).unwrap(), 5001);
+    assert_eq!(ledger.reader().next_nonce(&key(2).public()).unwrap(), 0);
+    let within = record(id, &key(1), 4500, b"within the window, never used");
+    assert_eq!(ledger.appender().unwrap().append_wait(&within).unwrap().seq, 3);
+    ledger.close().unwrap();
+}
+
+#[test]
+fn another_valid_signature_is_the_same_record() {
+    // Ed25519 signers may be randomised; here the same head bytes carry one that only ZIP-215 takes as well.
+    let place = Place::new();
+    let ledger = place.create();
+    let sent = record(ledger.id(), &key(1), 1, b"once");
+    let ack = ledger.appender().unwrap().append_wait(&sent).unwrap();
+    let mut forged = sent;
+    forged[150] ^= 1;
+    let refusal = ledger.appender().unwrap().append_wait(&forged).unwrap_err();
+    assert_eq!(refusal, Refusal::Signature, "a repeat needs a valid signature too");
+    assert_eq!(ledger.reader().next_seq(), ack.seq + 1);
+}
