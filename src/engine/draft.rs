@@ -131,10 +131,7 @@ impl Draft {
                 Peek::Entry(entry) => entry,
             };
             position = entry.next_position;
-            if known.len() <= entry.author_slot as usize {
-                arrive(sequencer, known, authors);
-            }
-            match self.offer(&entry, first_seq, sequencer, known) {
+            match self.offer(&entry, first_seq, sequencer, known, authors) {
                 Ok(()) => {}
                 Err(code) => self.refused.push((waiter(&entry), code)),
             }
@@ -146,7 +143,8 @@ impl Draft {
         entry: &EntryView<'_>,
         first_seq: u64,
         sequencer: &mut Sequencer,
-        known: &[Arc<Known>],
+        known: &mut Vec<Arc<Known>>,
+        authors: &Authors,
     ) -> Result<(), RefusalCode> {
         let record_id = match entry.verification {
             Verification::Verified(record_id) => record_id,
@@ -156,6 +154,10 @@ impl Draft {
         };
         let head = Head::parse(entry.head).map_err(|_| RefusalCode::BadContent)?;
         let seq = first_seq + self.drafted.len() as u64;
+        // An engine record may name an author whom nobody has heard of; the gate added it before the claim.
+        if known.len() <= entry.author_slot as usize || head.kind.is_engine() {
+            arrive(sequencer, known, authors);
+        }
         match sequencer.offer(entry.author_slot, &head, entry.payload, seq) {
             Ok(Verdict::Accepted) => {}
             Ok(Verdict::Met) => {
