@@ -91,7 +91,10 @@ impl Appender {
     ///
     /// [`Refusal`], whether told at once or after the order.
     pub fn append_wait(&mut self, record: &[u8]) -> Result<Ack, Refusal> {
-        self.append(record)?.wait()
+        let pending = self.append(record)?;
+        let (shared, slots) = (&self.line.shared, self.line.source.slots());
+        shared.look_awhile(|| slots.read(pending.slot).is_some());
+        pending.wait()
     }
 
     /// Most records that one batch may hold, at least for small payloads.

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How far a wall clock may run ahead of monotonic progress between two readings.
 const LEAD_MAX: Duration = Duration::from_secs(1);
+/// Looks between two looks at the clock.
+const LOOKS: u32 = 32;
 
 /// One look at both clocks of the machine.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +26,24 @@ impl Reading {
     pub(crate) fn now() -> Self {
         let wall_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, milliseconds);
         Self { wall_ms, monotonic: Instant::now() }
+    }
+}
+
+/// Looks again and again, for at most so long, whether something is there; whether it came.
+///
+/// For waits about as long as waking a sleeping thread takes.
+pub(crate) fn look_for(time: Duration, mut is_there: impl FnMut() -> bool) -> bool {
+    let start = Reading::now().monotonic;
+    loop {
+        for _ in 0..LOOKS {
+            if is_there() {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        if time <= Reading::now().monotonic.saturating_duration_since(start) {
+            return false;
+        }
     }
 }
 

@@ -17,11 +17,12 @@ mod worker;
 pub(crate) use worker::{EntropyVerifier, new_segment, work};
 
 use crate::authors::Known;
-use crate::clock::{Clock, Reading};
+use crate::clock::{Clock, Reading, look_for};
+use crate::ledger::sign;
 use crate::replay::take_touched;
-use crate::shared::{Job, Shared};
+use crate::shared::{Job, LOOK, Shared};
+use annals_core::block::BlockHeader;
 use annals_core::body::BodyLayout;
-use annals_core::checkpoint::Checkpoint;
 use annals_core::hash::BlockHash;
 use annals_core::signature::SigningKey;
 use annals_ordering::registry::Sources;
@@ -51,8 +52,10 @@ const SECOND_BLOCK_BYTES: usize = 64 << 10;
 const RUNWAY_DISTANCE: u64 = 64 << 20;
 /// After a segment could not be created for want of room, the next attempt.
 const FULL_RETRY: Duration = Duration::from_secs(1);
+/// Bytes of a frame that is written at once if nothing else waits.
+const LONE_BYTES: usize = 16 << 10;
 /// Entries that the engine verifies at a time: small, since completions wait meanwhile.
-const VERIFIED_AT_ONCE: usize = 512;
+const VERIFIED_AT_ONCE: usize = 1024;
 
 /// Who waits for an answer.
 #[derive(Clone, Copy, Debug)]
@@ -64,8 +67,10 @@ struct Waiter {
 /// A block that is written.
 #[derive(Debug)]
 struct Flight {
-    checkpoint: Slot,
-    first_seq: u64,
+    header: BlockHeader,
+    /// The block's checkpoint, signed while the write is in flight; none if there was no time for that.
+    checkpoint: Option<Slot>,
+
     offset: u64,
     records: Vec<RecordEntry>,
     /// Of each record, in order.
@@ -125,6 +130,8 @@ pub(crate) struct Engine {
     answered: Vec<u32>,
     /// When something was last done.
     active: Instant,
+    /// The last block was written alone, at once.
+    lone: bool,
 }
 
 /// Halts everything when the engine goes, however it goes.
@@ -156,6 +163,7 @@ impl Engine {
             completions: Vec::new(),
             answered: Vec::new(),
             active: start.monotonic,
+            lone: false,
             shared,
             drain,
             sequencer,
@@ -192,6 +200,10 @@ impl Engine {
             // Acquire pairs with the Release in `Ledger::close`.
             if self.shared.closing.load(Ordering::Acquire) && self.close()? {
                 return Ok(());
+            }
+            if std::mem::take(&mut self.lone) && look_for(LOOK, || !self.shared.ring.is_empty()) {
+                // Who waited for the last record sends the next one now.
+                continue;
             }
             if !armed {
                 // One more look: what was published before the bell was armed is seen by it.
@@ -254,31 +266,47 @@ impl Engine {
         self.device.reap(&mut completions).map_err(|cause| self.device_failed(cause))?;
         let busy = !completions.is_empty();
         for completion in completions.drain(..) {
-            let advance = self.log.completed(completion.ticket, completion.result)?;
-            while let Some(flight) =
-                self.flights.pop_front_if(|flight| Some(flight.checkpoint.height) <= advance.height)
-            {
-                self.finish(&flight);
-            }
+            self.complete(completion)?;
         }
         self.completions = completions;
         Ok(busy)
     }
 
+    fn complete(&mut self, completion: Completion) -> Result<(), Halted> {
+        let advance = self.log.completed(completion.ticket, completion.result)?;
+        while let Some(flight) = self.flights.pop_front_if(|flight| Some(flight.header.height) <= advance.height) {
+            self.finish(&flight);
+        }
+        Ok(())
+    }
+
     /// A block is final: only now may anyone be told.
     fn finish(&mut self, flight: &Flight) {
-        let Flight { checkpoint, first_seq, offset, records, waiters, met } = flight;
-        let (first_seq, height) = (*first_seq, checkpoint.height);
-        self.shared.query.index.push_block(&BlockEntry { first_seq, height, offset: *offset, records });
-        self.shared.query.add_checkpoint(*checkpoint);
-        self.log.add_checkpoint(*checkpoint);
-        self.shared.query.watermark.advance(checkpoint.size);
+        let Flight { header, checkpoint, offset, records, waiters, met } = flight;
+        let BlockHeader { first_seq, height, .. } = *header;
+        let query = &self.shared.query;
+        query.index.push_block(&BlockEntry { first_seq, height, offset: *offset, records });
+        if let Some(slot) = checkpoint {
+            query.add_checkpoint(*slot);
+        }
+        query.watermark.advance(header.next_seq());
         for (seq, waiter) in (first_seq..).zip(waiters) {
             self.answer(*waiter, Outcome::Final { seq, height });
         }
         for waiter in met {
-            self.answer(*waiter, Outcome::Seen { below: checkpoint.size });
+            self.answer(*waiter, Outcome::Seen { below: header.next_seq() });
         }
+        let slot = match checkpoint {
+            Some(slot) => *slot,
+            None => {
+                // Nobody waits for the signature, but somebody does for the answer.
+                self.wake_answered();
+                let slot = sign(header, &self.shared.query.genesis, &self.key);
+                self.shared.query.add_checkpoint(slot);
+                slot
+            }
+        };
+        self.log.add_checkpoint(slot);
     }
 
     fn answer(&mut self, waiter: Waiter, outcome: Outcome) {
@@ -369,19 +397,25 @@ impl Engine {
         let offset = self.log.location().map_or(0, |location| location.offset);
         let hashed = HashedHeader { header: sealed.header, hash: sealed.hash };
         let write = self.log.seal_block(plan, buffer, hashed, &sealed.frontier_before);
-        self.submit(write)?;
-        // Signed while the write is in flight; released only when the block is final.
-        let header = &sealed.header;
-        let checkpoint = Checkpoint { size: header.next_seq(), root: header.root };
-        let signature = checkpoint.sign(&self.shared.query.genesis.vkey, &self.key);
-        self.flights.push_back(Flight {
-            checkpoint: Slot { size: header.next_seq(), height: header.height, signature },
-            first_seq: header.first_seq,
+        let flight = Flight {
+            header: sealed.header,
+            checkpoint: None,
             offset,
             records: std::mem::take(&mut self.draft.records),
             waiters: std::mem::take(&mut self.draft.waiters),
             met: std::mem::take(&mut self.draft.met),
-        });
+        };
+        // A lone small block: handing it to the ring and waiting for it would only cost more.
+        if write.buffer.len() <= LONE_BYTES && self.device.in_flight() == 0 && self.shared.ring.is_empty() {
+            self.flights.push_back(flight);
+            let completion = self.device.write_now(write);
+            self.lone = true;
+            return self.complete(completion);
+        }
+        self.submit(write)?;
+        // Signed while the write is in flight; released only when the block is final.
+        let checkpoint = Some(sign(&sealed.header, &self.shared.query.genesis, &self.key));
+        self.flights.push_back(Flight { checkpoint, ..flight });
         Ok(())
     }
 

@@ -146,7 +146,9 @@ impl Ledger {
             suspects: Arc::new(Suspects::default()),
             bell: Bell::new(device.waker()),
             workers: Parking::new(),
+            cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             idle_workers: AtomicU32::new(0),
+            lookers: AtomicU32::new(0),
             jobs: Jobs::default(),
             closing: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
@@ -339,7 +341,7 @@ struct Found {
 }
 
 impl Found {
-    fn load(disk: &Arc<dyn Disk>, store: &Arc<dyn IndexStore>, key: &SigningKey) -> Result<Self, OpenError> {
+    fn load(disk: &Arc<dyn Disk>, store: &Arc<dyn IndexStore>, key: &Arc<SigningKey>) -> Result<Self, OpenError> {
         let (ledger, genesis) = read_genesis(disk)?;
         let (expected, found) = (genesis.vkey.key(), key.public());
         if expected != found {
@@ -357,7 +359,8 @@ impl Found {
         let mut log = Log::new(&recovered);
         let next_seq = newest.header.next_seq();
         let store = Some(Arc::clone(store));
-        let query = Query::new(ledger, genesis.clone(), Arc::clone(disk), Arc::clone(&loaded.index), store, next_seq);
+        let query = Query::new(ledger, genesis.clone(), Arc::clone(disk), Arc::clone(&loaded.index), store, next_seq)
+            .with_key(Arc::clone(key));
         stored.into_iter().for_each(|slot| query.add_checkpoint(slot));
         for block in unsigned {
             let signature = block.checkpoint.sign(&genesis.vkey, key);

@@ -17,6 +17,7 @@ use annals_core::proof::inclusion_path;
 use annals_core::receipt::Receipt;
 use annals_core::receipt_json::{Disclosure, ReceiptJson};
 use annals_core::record::{Head, ParseError, record_id};
+use annals_core::signature::SigningKey;
 use annals_ordering::watermark::Watermark;
 use annals_storage::disk::Disk;
 use annals_storage::frame::{FrameKind, Location, Slot};
@@ -256,6 +257,8 @@ pub(crate) struct Query {
     /// Where a rebuilt index is written; none for a reader beside the writer.
     pub(crate) store: Option<Arc<dyn IndexStore>>,
     pub(crate) watermark: Watermark,
+    /// The ledger key, in the writer's process: a checkpoint is the same whoever signs it, and when.
+    key: Option<Arc<SigningKey>>,
     blocks: BlockReader,
     /// The newest checkpoints of final blocks, rising.
     checkpoints: RwLock<VecDeque<Slot>>,
@@ -277,6 +280,7 @@ impl Query {
             ledger,
             genesis,
             blocks: BlockReader::new(Arc::clone(&disk), ledger),
+            key: None,
             disk,
             index,
             store,
@@ -285,6 +289,12 @@ impl Query {
             cache: Mutex::default(),
             rebuilding: Mutex::default(),
         }
+    }
+
+    /// Lets the read side sign a checkpoint that is asked for a moment before the engine has signed it.
+    pub(crate) fn with_key(mut self, key: Arc<SigningKey>) -> Self {
+        self.key = Some(key);
+        self
     }
 
     /// The checkpoint of a final block; before the watermark passes it.
@@ -423,11 +433,16 @@ impl Query {
         if let Some(slot) = block.checkpoint.get() {
             return Ok(*slot);
         }
-        let height = block.block.header().height;
+        let header = block.block.header();
+        let height = header.height;
         let recent = self.checkpoints.read().iter().find(|slot| slot.height == height).copied();
         let slot = match recent {
             Some(slot) => slot,
-            None => self.stored_checkpoint(&block.block)?.ok_or(QueryError::NoCheckpoint { height })?,
+            None => match (&self.key, self.stored_checkpoint(&block.block)?) {
+                (_, Some(slot)) => slot,
+                (Some(key), None) => crate::ledger::sign(header, &self.genesis, key),
+                (None, None) => return Err(QueryError::NoCheckpoint { height }),
+            },
         };
         Ok(*block.checkpoint.get_or_init(|| slot))
     }

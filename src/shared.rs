@@ -4,6 +4,7 @@
 //! the engine orders and writes. Nobody holds a lock while another works: queues of jobs are locked for a push or pop.
 
 use crate::authors::Authors;
+use crate::clock::look_for;
 use crate::policy::Policy;
 use crate::query::Query;
 use annals_core::hash::LedgerId;
@@ -20,6 +21,10 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+use std::time::Duration;
+
+/// How long somebody looks before he sleeps: a durable write, or a verification, and some more.
+pub(crate) const LOOK: Duration = Duration::from_micros(100);
 
 /// Ends the engine's sleep, at the price of a load while it is awake.
 #[derive(Debug)]
@@ -115,6 +120,8 @@ pub(crate) struct Shared {
     pub(crate) bell: Bell,
     /// Where workers sleep.
     pub(crate) workers: Parking,
+    /// Cores of the machine.
+    pub(crate) cores: usize,
     /// Workers that sleep or look for work.
     pub(crate) idle_workers: AtomicU32,
     pub(crate) jobs: Jobs,
@@ -122,6 +129,8 @@ pub(crate) struct Shared {
     pub(crate) closing: AtomicBool,
     /// The engine is gone; workers go when the jobs are done.
     pub(crate) stopped: AtomicBool,
+    /// Callers who look for their answer instead of sleeping.
+    pub(crate) lookers: AtomicU32,
     /// The first failure, if there was one.
     pub(crate) halted: Mutex<Option<Halted>>,
 }
@@ -136,6 +145,17 @@ impl Shared {
     pub(crate) fn wake_for_verification(&self) {
         self.workers.wake(|_| true);
         self.bell.ring();
+    }
+
+    /// Looks for an answer for about as long as a durable write takes, unless as many callers as there are cores beside the
+    /// engine's do so already.
+    pub(crate) fn look_awhile(&self, is_there: impl FnMut() -> bool) {
+        let lookers_max = u32::try_from(self.cores.saturating_sub(1)).unwrap_or(u32::MAX);
+        // Relaxed: a bound on wasted time, nothing more.
+        if self.lookers.fetch_add(1, Ordering::Relaxed) < lookers_max {
+            look_for(LOOK, is_there);
+        }
+        self.lookers.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Hands a job to the workers.

@@ -1,6 +1,6 @@
 //! Verification: what a batch of entries is, record by record.
 //!
-//! Content hashes first (unless the caller checked them), then the signatures in batches of up to 512, then the record ids
+//! Content hashes first (unless the caller checked them), then the signatures in batches of up to 4,096, then the record ids
 //! of those that hold. A source that sent a bad signature is verified apart for a while, since one bad signature makes
 //! its whole batch several times dearer; never the claimed author, who is innocent. Allocates nothing for a record
 //! outside the signature library. Who calls it, and when, is not decided here.
@@ -15,7 +15,7 @@ use rand_core::CryptoRng;
 use std::sync::Arc;
 
 /// Most signatures verified together: beyond it a batch gains little, and the first results come later.
-const SIGNATURE_COUNT_MAX: usize = 512;
+const SIGNATURE_COUNT_MAX: usize = 4096;
 /// Sources remembered as suspect; a later one may push an earlier one out.
 const SUSPECT_COUNT_MAX: u32 = 64;
 /// Good records that a suspect source sends before it is trusted again.

@@ -68,6 +68,11 @@ pub trait Device: Send + Debug {
     /// [`DiskError`] if nothing was submitted.
     fn submit(&mut self, write: Write) -> Result<(), DiskError>;
 
+    /// Writes in this thread, at once: for a lone small write, whose completion nobody would do anything before.
+    ///
+    /// What was submitted before goes on.
+    fn write_now(&mut self, write: Write) -> Completion;
+
     /// Adds what has completed to `into`. Never blocks.
     ///
     /// # Errors

@@ -34,10 +34,15 @@ impl Device for PwriteDevice {
     }
 
     fn submit(&mut self, write: Write) -> Result<(), DiskError> {
+        let completion = self.write_now(write);
+        self.done.push(completion);
+        Ok(())
+    }
+
+    fn write_now(&mut self, write: Write) -> Completion {
         let Write { ticket, segment, offset, buffer, kind } = write;
         let result = self.disk.write(segment, offset, &buffer);
-        self.done.push(Completion { ticket, kind, buffer, result });
-        Ok(())
+        Completion { ticket, kind, buffer, result }
     }
 
     fn reap(&mut self, into: &mut Vec<Completion>) -> Result<(), DiskError> {

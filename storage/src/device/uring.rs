@@ -13,7 +13,7 @@
 //! memory that may be locked is small on many machines).
 
 use super::{Completion, Device, Waker, Write, WriteKind};
-use crate::disk::{DiskError, FileDisk, Operation};
+use crate::disk::{Disk, DiskError, FileDisk, Operation};
 use annals_core::limits::PAGE_SIZE;
 use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, Probe, cqueue, opcode, squeue};
@@ -247,6 +247,12 @@ impl Device for UringDevice {
             *place = flight;
         }
         self.start(number)
+    }
+
+    fn write_now(&mut self, write: Write) -> Completion {
+        let Write { ticket, segment, offset, buffer, kind } = write;
+        let result = self.disk.write(segment, offset, &buffer);
+        Completion { ticket, kind, buffer, result }
     }
 
     fn reap(&mut self, into: &mut Vec<Completion>) -> Result<(), DiskError> {
