@@ -1,8 +1,8 @@
 //! Annals: an embeddable ordering service and ledger engine. The one crate that embedders name.
 //!
-//! Built so far: building and signing records, key files, the directory of a ledger, and offline verification
-//! of receipts and item proofs. The engine thread, which orders and writes, stands on `annals-ordering` and
-//! `annals-storage` and is not in this crate yet; `docs/ARCHITECTURE.md` shows the whole.
+//! [`Ledger`] is a ledger open for writing, [`Appender`] a producer's way in, [`Reader`] a way to look, also beside a writer in
+//! another process. [`RecordBuilder`] makes signed records; [`Receipt`] and [`ReceiptJson`] verify offline. `docs/ARCHITECTURE.md`
+//! is the map.
 #![forbid(unsafe_code)]
 
 mod abilities;

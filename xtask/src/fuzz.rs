@@ -35,6 +35,8 @@ pub fn run(root: &Path, target: Option<&str>, seconds: u32, out: &mut dyn Write)
     }
     let mut clean = true;
     for name in wanted {
+        // libFuzzer writes to a directory that is there.
+        std::fs::create_dir_all(root.join("fuzz/corpus").join(name)).map_err(TaskError::Output)?;
         let invocation = plan(name, seconds, |path| root.join("fuzz").join(path).exists());
         writeln!(out, "=== {name}\n$ {}", invocation.line()).and_then(|()| out.flush()).map_err(TaskError::Output)?;
         clean &= shell::run(root, &invocation)?;
