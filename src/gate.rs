@@ -2,7 +2,7 @@
 //!
 //! A record that passes is of this ledger, by an author who is let in, within the limits and the embedder's policy.
 //! Nothing was kept of one that does not. An author who was never met is remembered only once the signature of the record
-//! that names it holds, so nobody fills the memory with keys of his invention.
+//! that names it holds, and of a listed ledger only if it is let in; so nobody fills the memory with keys of his invention.
 
 use crate::authors::Known;
 use crate::query::QueryError;
@@ -46,17 +46,22 @@ pub(crate) fn gate<'a>(shared: &Shared, met: &mut Met, bytes: &'a [u8]) -> Resul
         return Err(Refusal::Ledger { expected, got: record.head.ledger });
     }
     let is_engine = record.head.kind.is_engine();
-    if is_engine
-        && let Order::Admit(id) | Order::Revoke(id) = order(&shared.query.genesis, &record.head, record.payload)?
-    {
-        // Sequencing needs the named author's state; an admin names it, so it may be remembered.
-        remember(shared, met, &id, &mut || Ok(()))?;
-    }
+    let genesis = &shared.query.genesis;
     let mut verified = None;
-    let known = remember(shared, met, &record.head.author, &mut || {
-        verified = Some(verify(&record)?);
+    let mut vouch = |author: &Author| {
+        if !is_engine && !author.is_admitted(genesis) {
+            return Err(Refusal::NotAdmitted(author.id));
+        }
+        if verified.is_none() {
+            verified = Some(verify(&record)?);
+        }
         Ok(())
-    })?;
+    };
+    if is_engine && let Order::Admit(id) | Order::Revoke(id) = order(genesis, &record.head, record.payload)? {
+        // Sequencing needs the named author's state, whatever it is; who names it must have signed.
+        remember(shared, met, &id, &mut vouch)?;
+    }
+    let known = remember(shared, met, &record.head.author, &mut vouch)?;
     if !is_engine && !known.is_admitted() {
         return Err(Refusal::NotAdmitted(record.head.author));
     }
@@ -95,7 +100,7 @@ fn remember(
     shared: &Shared,
     met: &mut Met,
     id: &AuthorId,
-    vouch: &mut dyn FnMut() -> Result<(), Refusal>,
+    vouch: &mut dyn FnMut(&Author) -> Result<(), Refusal>,
 ) -> Result<Arc<Known>, Refusal> {
     if let Some(known) = met.get(id) {
         return Ok(Arc::clone(known));
@@ -106,7 +111,7 @@ fn remember(
             parse_author(id).map_err(|error| Refusal::Key { author: *id, error })?;
             let entry = shared.query.ask(|index| index.author(SUITE_ED25519, id)).map_err(lookup)?;
             let author = entry.map_or_else(|| Author::new(*id), |entry| author_of(&entry));
-            vouch()?;
+            vouch(&author)?;
             let admitted = author.is_admitted(&shared.query.genesis);
             shared.authors.add(author, admitted)
         }

@@ -69,14 +69,14 @@ pub enum OpenError {
         found: AuthorId,
     },
     /// The machine's clock is behind the ledger's.
-    #[error("the clock is {behind_ms} ms behind the newest block; set it right, or open with the clock accepted")]
+    #[error("the clock is {behind_ms} ms behind the newest block; set it right, or accept it (--accept-clock)")]
     ClockBehind {
         /** How far, in ms. */
         behind_ms: u64,
     },
     /// The machine's clock is far ahead of the ledger's.
     #[error(
-        "the clock is {ahead_ms} ms ahead of the newest block, more than {ahead_ms_max}; if that is right, open with the clock accepted"
+        "the clock is {ahead_ms} ms ahead of the newest block, more than {ahead_ms_max}; if that is right, accept it (--accept-clock)"
     )]
     ClockAhead {
         /** How far, in ms. */

@@ -31,6 +31,8 @@ use std::sync::{Arc, OnceLock};
 
 /// Bytes of blocks kept in memory.
 const CACHE_SIZE_MAX: usize = 16 << 20;
+/// Blocks kept in memory, however small they are: they are searched one by one.
+const CACHE_COUNT_MAX: usize = 64;
 /// Checkpoints kept in memory: those that no frame has stored yet, and some more.
 const CHECKPOINT_COUNT_MAX: usize = 64;
 /// A block's checkpoint is stored at most this many frames behind it: two blocks in flight, and marks between.
@@ -347,7 +349,7 @@ impl Query {
 
     fn cached(&self, seq: u64) -> Option<Arc<CachedBlock>> {
         let cache = self.cache.lock();
-        cache.iter().find(|block| holds(&block.block, seq)).cloned()
+        cache.iter().rev().find(|block| holds(&block.block, seq)).cloned()
     }
 
     fn read(&self, place: &BlockLocation) -> Result<Arc<CachedBlock>, QueryError> {
@@ -356,7 +358,7 @@ impl Query {
         let block = Arc::new(CachedBlock { block, leaves: OnceLock::new(), checkpoint: OnceLock::new() });
         let mut cache = self.cache.lock();
         let mut size: usize = cache.iter().map(|block| block.block.memory_size()).sum();
-        while CACHE_SIZE_MAX < size + block.block.memory_size() {
+        while CACHE_SIZE_MAX < size + block.block.memory_size() || CACHE_COUNT_MAX <= cache.len() {
             let Some(oldest) = cache.pop_front() else { break };
             size -= oldest.block.memory_size();
         }

@@ -107,8 +107,8 @@ fn open_to_read(dir: &Path) -> Result<Opened, CommandError> {
 }
 
 /// Opens a ledger to append to it.
-fn open_to_append(dir: &Path) -> Result<Ledger, CommandError> {
-    Ok(Ledger::open(dir, Options::default())?)
+fn open_to_append(dir: &Path, accept_clock: bool) -> Result<Ledger, CommandError> {
+    Ok(Ledger::open(dir, Options { accept_clock, ..Options::default() })?)
 }
 
 /// Reads an author id.

@@ -209,6 +209,9 @@ pub(crate) struct Authority {
     /// An admin's key file
     #[arg(long, value_name = "KEYFILE")]
     pub(crate) key: PathBuf,
+    /// Take the machine's clock as it is, behind or a week ahead of the newest record
+    #[arg(long)]
+    pub(crate) accept_clock: bool,
 }
 
 /// What `append` takes.
@@ -232,6 +235,9 @@ pub(crate) struct Append {
     /// Stop at the first line or file that is refused
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Take the machine's clock as it is, behind or a week ahead of the newest record
+    #[arg(long)]
+    pub(crate) accept_clock: bool,
     /// A journal that makes the run repeatable: run again with the same arguments after a crash
     #[arg(long, value_name = "FILE")]
     pub(crate) job: Option<PathBuf>,

@@ -18,13 +18,15 @@ use std::io::{BufWriter, StdoutLock, Write as _};
 
 /// Records signed and sent at a time.
 const BATCH: usize = 256;
+/// Bytes of them, about.
+const BATCH_BYTES: usize = 4 << 20;
 /// Records on their way at most.
 const OUTSTANDING_MAX: usize = 8192;
 
 pub(crate) fn run(append: &Append) -> Result<u8, CommandError> {
     let key = read_key(&append.key)?;
     let input = Input::open(append).map_err(|(path, source)| CommandError::Read { path, source })?;
-    let ledger = open_to_append(&append.dir)?;
+    let ledger = open_to_append(&append.dir, append.accept_clock)?;
     let ran = Run::new(append, &ledger, key).and_then(|mut run| run.all(input));
     // Whatever happened, what was taken is made final and the log closed.
     let closed = ledger.close();
@@ -42,6 +44,12 @@ struct Unit {
     first: u64,
     last: u64,
     items: Vec<Vec<u8>>,
+}
+
+impl Unit {
+    fn size(&self) -> usize {
+        self.items.iter().map(Vec::len).sum()
+    }
 }
 
 /// A record that was sent.
@@ -105,7 +113,8 @@ impl<'a> Run<'a> {
                 Some(Err(Stopped)) => at_end = true,
                 None => at_end = true,
             }
-            if at_end || BATCH <= batch.len() || !input.is_ready() {
+            let bytes: usize = batch.iter().map(Unit::size).sum();
+            if at_end || BATCH <= batch.len() || BATCH_BYTES <= bytes || !input.is_ready() {
                 let stopped = self.send(std::mem::take(&mut batch))?;
                 let waits = at_end || !input.is_ready();
                 let left = if waits { 0 } else { OUTSTANDING_MAX };

@@ -1,9 +1,9 @@
 //! `annals log`: what is recorded, a line a record.
 
-use super::open_to_read;
+use super::{Opened, open_to_read};
 use crate::exit::CommandError;
 use crate::line::Log;
-use annals::StoredRecord;
+use annals::{Reader, StoredRecord};
 use serde_json::json;
 use std::io::{BufWriter, Write};
 use std::time::Duration;
@@ -12,9 +12,11 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(log: &Log) -> Result<u8, CommandError> {
-    let opened = open_to_read(&log.dir)?;
+    let mut opened = open_to_read(&log.dir)?;
     if log.follow && opened.ledger.is_some() {
-        eprintln!("annals: nobody writes to this ledger now, and nobody can while this command follows it");
+        // Recovered by now; whoever follows holds nobody up.
+        drop(opened);
+        opened = Opened { ledger: None, reader: Reader::open(&log.dir)? };
     }
     let mut out = BufWriter::new(std::io::stdout().lock());
     let (mut next, mut left) = (log.from, log.limit.unwrap_or(u64::MAX));
