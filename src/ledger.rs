@@ -1,5 +1,8 @@
 //! A ledger that is open for writing.
 
+#[cfg(test)]
+mod tests;
+
 use crate::appender::{Ack, Appender};
 use crate::authors::Authors;
 use crate::clock::Reading;
@@ -124,6 +127,17 @@ impl Ledger {
     }
 
     fn open_home(home: &Home, path: &Path, options: Options) -> Result<Self, OpenError> {
+        let choice = options.device;
+        Self::open_on(home, path, options, |files| open_device(files, choice))
+    }
+
+    /// Opens a ledger whose blocks are written by the device that is made for its files.
+    fn open_on(
+        home: &Home,
+        path: &Path,
+        options: Options,
+        make_device: impl FnOnce(&Arc<FileDisk>) -> Result<Box<dyn Device>, OpenError>,
+    ) -> Result<Self, OpenError> {
         let lock = home.lock()?;
         let key = Arc::new(home.read_key()?);
         let files = Arc::new(FileDisk::new(&home.segments(), Access::Write));
@@ -133,7 +147,7 @@ impl Ledger {
         let bytes_read = disk.bytes_read();
         let start = Reading::now();
         check_clock(found.chain.newest(), start.wall_ms, &options)?;
-        let device = open_device(&files, options.device)?;
+        let device = make_device(&files)?;
         let device_name = device.name();
         let (ring, drain) = Ring::new(options.ring_size, PAYLOAD_SIZE_MAX)?;
         let registry = Arc::new(Registry::new(options.appender_count_max.saturating_add(1)));

@@ -5,6 +5,7 @@
 
 use super::input::{CONTENT_SIZE_MAX, Input, Read1};
 use super::job::{Job, Terms};
+use super::progress::Progress;
 use super::{now_ms, open_to_append};
 use crate::exit::{CommandError, NEGATIVE};
 use crate::line::Append;
@@ -14,7 +15,8 @@ use annals::{
     SigningKey, read_key,
 };
 use std::collections::VecDeque;
-use std::io::{BufWriter, StdoutLock, Write as _};
+use std::io::{BufWriter, IsTerminal as _, StdoutLock, Write as _};
+use std::path::PathBuf;
 
 /// Records signed and sent at a time.
 const BATCH: usize = 256;
@@ -73,6 +75,8 @@ struct Run<'a> {
     records: u64,
     /// Lines or files read so far.
     lines: u64,
+    /// Bytes of them.
+    bytes: u64,
     refused: u64,
     sent: VecDeque<Sent>,
     out: BufWriter<StdoutLock<'static>>,
@@ -96,6 +100,7 @@ impl<'a> Run<'a> {
             next_nonce,
             records: 0,
             lines: 0,
+            bytes: 0,
             refused: 0,
             sent: VecDeque::new(),
             out: BufWriter::new(std::io::stdout().lock()),
@@ -107,6 +112,9 @@ impl<'a> Run<'a> {
         let mut batch = Vec::new();
         let mut carry = None;
         let mut at_end = false;
+        // Where receipts scroll by, a bar would be in their way.
+        let mut progress = (!std::io::stdout().is_terminal()).then(|| Progress::bytes("appending"));
+        let total = self.total(&input);
         while !at_end {
             match self.gather(&mut input, &mut carry)? {
                 Some(Ok(unit)) => batch.push(unit),
@@ -119,11 +127,27 @@ impl<'a> Run<'a> {
                 let waits = at_end || !input.is_ready();
                 let left = if waits { 0 } else { OUTSTANDING_MAX };
                 at_end |= stopped.is_some() | self.answer(left)?.is_some();
+                if let (Some(progress), Some(total)) = (&mut progress, total) {
+                    progress.set(self.bytes.min(total), total);
+                }
             }
         }
         // With --strict what was sent before the stop is answered still.
         let _ = self.answer(0)?;
+        if let Some(progress) = progress {
+            progress.finish();
+        }
         Ok(self.refused)
+    }
+
+    /// Bytes of all input, if that is known beforehand.
+    fn total(&self, input: &Input) -> Option<u64> {
+        let size = |path: &PathBuf| std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|it| it.len());
+        match (input, &self.append.lines) {
+            (Input::Lines(_), Some(path)) => size(path),
+            (Input::Lines(_), None) => None,
+            (Input::Files(_), _) => Some(self.append.files.iter().filter_map(size).sum()),
+        }
     }
 
     /// The next record's lines or files; `carry` is one that did not fit the bundle before.
@@ -144,7 +168,11 @@ impl<'a> Run<'a> {
                     Some(read) => {
                         self.lines += 1;
                         match read {
-                            Read1::Content(content) => (self.lines, content),
+                            Read1::Content(content) => {
+                                // A line's end counts too.
+                                self.bytes += content.len() as u64 + u64::from(self.append.lines.is_some());
+                                (self.lines, content)
+                            }
                             bad @ (Read1::TooLarge | Read1::Failed(_)) => {
                                 self.refuse_input(self.lines, &bad);
                                 if self.append.strict {

@@ -1,0 +1,133 @@
+//! A device that fails: the ledger halts with the first cause, and says "unknown" to whoever waits.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+use crate::builder::RecordBuilder;
+use annals_storage::device::{Completion, Waker, Write, WriteKind};
+use annals_storage::disk::{DiskError, Operation};
+use std::io;
+
+/// A device whose data writes fail from the `left`-th on; what failed is not written.
+#[derive(Debug)]
+struct Failing {
+    inner: PwriteDevice,
+    left: u32,
+    failed: Vec<Completion>,
+}
+
+impl Failing {
+    fn fails(&mut self, write: Write) -> Result<Write, Completion> {
+        if write.kind == WriteKind::Runway {
+            return Ok(write);
+        }
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                Ok(write)
+            }
+            None => {
+                let error = io::Error::from_raw_os_error(5);
+                let result = Err(DiskError::from_io(&error, Operation::Write, write.segment, write.offset));
+                Err(Completion { ticket: write.ticket, kind: write.kind, buffer: write.buffer, result })
+            }
+        }
+    }
+}
+
+impl Device for Failing {
+    fn name(&self) -> &'static str {
+        "failing"
+    }
+
+    fn submit(&mut self, write: Write) -> Result<(), DiskError> {
+        match self.fails(write) {
+            Ok(write) => self.inner.submit(write),
+            Err(completion) => {
+                self.failed.push(completion);
+                Ok(())
+            }
+        }
+    }
+
+    fn write_now(&mut self, write: Write) -> Completion {
+        match self.fails(write) {
+            Ok(write) => self.inner.write_now(write),
+            Err(completion) => completion,
+        }
+    }
+
+    fn reap(&mut self, into: &mut Vec<Completion>) -> Result<(), DiskError> {
+        into.append(&mut self.failed);
+        self.inner.reap(into)
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<(), DiskError> {
+        if self.failed.is_empty() { self.inner.wait(timeout) } else { Ok(()) }
+    }
+
+    fn waker(&self) -> Waker {
+        self.inner.waker()
+    }
+
+    fn in_flight(&self) -> usize {
+        self.inner.in_flight() + self.failed.len()
+    }
+}
+
+fn record(ledger: LedgerId, nonce: u64) -> Vec<u8> {
+    let builder = RecordBuilder::new(ledger, Kind::APPLICATION_FIRST).unsalted().nonce(nonce);
+    builder.sign(&SigningKey::from_seed(&[1; 32]), &[7; 2000]).unwrap().bytes().to_vec()
+}
+
+/// Opens the ledger at a path on a device whose data writes fail after so many.
+fn open_failing(path: &Path, left: u32) -> Ledger {
+    let make = |files: &Arc<FileDisk>| -> Result<Box<dyn Device>, OpenError> {
+        let inner = PwriteDevice::new(Arc::clone(files) as Arc<dyn Disk>)?;
+        Ok(Box::new(Failing { inner, left, failed: Vec::new() }))
+    };
+    Ledger::open_on(&Home::open(path).unwrap(), path, Options::default(), make).unwrap()
+}
+
+#[test]
+fn the_first_failed_write_halts_and_nothing_acknowledged_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger");
+    let creation = Creation { segment_size: 2 << 20, ..Creation::open("annals.example/failing") };
+    Ledger::create(&path, &creation, Options::default()).unwrap().close().unwrap();
+    let (mut nonce, mut acknowledged) = (0, 0);
+    // Every number of writes before the first failure: the opening mark, lone blocks, batches.
+    for left in 0..12 {
+        let ledger = open_failing(&path, left);
+        let (id, mut appender) = (ledger.id(), ledger.appender().unwrap());
+        let refusal = loop {
+            let records: Vec<_> = (nonce..nonce + 1 + nonce % 3 * 20).map(|nonce| record(id, nonce)).collect();
+            let batch: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
+            let answers: Vec<_> =
+                appender.append_batch(&batch).into_iter().map(|it| it.and_then(|it| it.wait())).collect();
+            nonce += answers.len() as u64;
+            acknowledged += answers.iter().filter(|answer| answer.is_ok()).count() as u64;
+            if let Some(refusal) = answers.into_iter().find_map(Result::err) {
+                break refusal;
+            }
+        };
+        assert_eq!(refusal, Refusal::Unknown, "never refused: nobody knows");
+        let reader = ledger.reader();
+        let after = appender.append(&record(id, nonce)).unwrap_err();
+        assert_eq!(after, Refusal::Halted);
+        assert!(reader.get(0).is_ok(), "reading goes on");
+        assert_eq!(ledger.halted().unwrap().cause.code(), "disk.io");
+        let error = ledger.close().unwrap_err();
+        assert_eq!(error.code(), "ledger.halted");
+        let ledger = Ledger::open(&path, Options::default()).unwrap();
+        assert!(acknowledged < ledger.reader().next_seq(), "{left}: all that was acknowledged is there");
+        // What was unknown is asked again, and has one answer.
+        let mut appender = ledger.appender().unwrap();
+        for again in nonce.saturating_sub(50)..nonce {
+            appender.append_wait(&record(id, again)).unwrap();
+        }
+        acknowledged = ledger.reader().next_seq() - 1;
+        ledger.close().unwrap();
+        crate::check_ledger(&path, None, &mut |_, _| {}).unwrap();
+    }
+    assert_eq!(acknowledged, nonce, "each record is there once");
+}
