@@ -8,6 +8,7 @@ use crate::authors::Authors;
 use crate::clock::Reading;
 use crate::creating::create;
 use crate::engine::{Engine, EntropyVerifier, Parts, work};
+use crate::follower::{FollowError, Follower, Following, Position};
 use crate::home::{Home, Lock};
 use crate::loading::{Loader, read_genesis};
 use crate::open_error::OpenError;
@@ -249,6 +250,24 @@ impl Ledger {
     /// A way to look.
     pub fn reader(&self) -> Reader {
         Reader::live(Arc::clone(&self.shared.query), Arc::clone(&self.shared.authors))
+    }
+
+    /// Opens a ledger for reading only, without its lock, whether or not somebody writes to it. As [`Reader::open`].
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] if there is no ledger, or what was durable is damaged.
+    pub fn open_reader(path: &Path) -> Result<Reader, OpenError> {
+        Reader::open(path)
+    }
+
+    /// Hands every final record from a position on to a follower. As [`Reader::follow`].
+    ///
+    /// # Errors
+    ///
+    /// [`FollowError`] if the position is none of this ledger, or there is no thread.
+    pub fn follow(&self, from: Position, follower: impl Follower + 'static) -> Result<Following, FollowError> {
+        self.reader().follow(from, follower)
     }
 
     /// Marks time: orders a record that says nothing but when it was ordered, signed by the ledger key.
