@@ -44,6 +44,7 @@ pub use annals_core::signature::{KeyError, SigningKey, parse_author};
 pub use annals_ordering::registry::RegistryFull;
 pub use annals_storage::disk::DiskError;
 pub use annals_storage::log::Halted;
+pub use annals_storage::reader::ReadError;
 pub use annals_storage::recovery::RecoveryError;
 pub use appender::{Ack, Appender, Pending};
 pub use audit::{CheckError, CheckReport, Finding, check_ledger};

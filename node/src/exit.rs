@@ -5,7 +5,7 @@
 
 use annals::{
     BuildError, CheckError, CloseError, DiskError, Fault, HexError, HomeError, KeyPathError, OpenError, QueryError,
-    ReceiptJsonError, RecoveryError, Refusal, RegistryFull, VkeyError,
+    ReadError, ReceiptJsonError, RecoveryError, Refusal, RegistryFull, VkeyError,
 };
 use std::io;
 use std::path::PathBuf;
@@ -96,13 +96,12 @@ impl CommandError {
     }
 }
 
-const fn key_code(error: &KeyPathError) -> u8 {
-    if matches!(error, KeyPathError::Exists(_)) {
-        CANNOT_CREATE
-    } else if matches!(error, KeyPathError::KeyMode { .. }) {
-        NO_PERMISSION
-    } else {
-        IO
+fn key_code(error: &KeyPathError) -> u8 {
+    match error {
+        KeyPathError::Exists(_) => CANNOT_CREATE,
+        KeyPathError::KeyMode { .. } => NO_PERMISSION,
+        KeyPathError::Io { operation: "open", source, .. } if source.kind() == io::ErrorKind::NotFound => NO_INPUT,
+        KeyPathError::Io { .. } | KeyPathError::Randomness | KeyPathError::Key { .. } | _ => IO,
     }
 }
 
@@ -113,9 +112,10 @@ fn open_code(error: &OpenError) -> u8 {
         OpenError::Home(HomeError::Held { .. }) => TRY_LATER,
         OpenError::Home(HomeError::Key(error)) => key_code(error),
         OpenError::Origin(_) | OpenError::Genesis(_) | OpenError::Author { .. } | OpenError::SegmentSize(_) => USAGE,
-        OpenError::Recovery(RecoveryError::Disk(_)) => IO,
+        OpenError::Recovery(RecoveryError::Disk(_)) | OpenError::Read(ReadError::Disk(_)) => IO,
+        OpenError::Read(_) => NEGATIVE,
         OpenError::Recovery(_) | OpenError::Replay(_) | OpenError::NoGenesis | OpenError::Segment(_) => NEGATIVE,
         OpenError::WrongKey { .. } | OpenError::ClockBehind { .. } | OpenError::ClockAhead { .. } => NEGATIVE,
-        OpenError::Home(_) | OpenError::Disk(_) | OpenError::Read(_) | OpenError::Query(_) | _ => IO,
+        OpenError::Home(_) | OpenError::Disk(_) | OpenError::Query(_) | _ => IO,
     }
 }

@@ -316,6 +316,7 @@ fn exit_codes_tell_what_to_do() {
     assert_eq!(code(&["info", &bench.at("nothing")]), 66);
     assert_eq!(code(&["append", &ledger, "--key", &bench.at("key"), "--lines", &bench.at("nothing")]), 66);
     assert_eq!(code(&["append", &ledger, "--key", &bench.at("key")]), 64);
+    assert_eq!(code(&["append", &ledger, "--key", &bench.at("nothing"), "--files", &bench.at("key")]), 66);
     assert_eq!(code(&["get", &ledger, "0", "--item", "3"]), 64);
     assert_eq!(code(&["init", &ledger, "--origin", "annals.example/x", "--open"]), 73);
     assert_eq!(code(&["init", &bench.at("new"), "--origin", "bad origin", "--open"]), 64);
