@@ -66,7 +66,7 @@ pub enum DeviceChoice {
 /// How a ledger is opened for writing. The default suits most machines.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Bytes of the ring that records wait in, a power of two from 4 MiB to 64 MiB.
+    /// Bytes of the ring that records wait in, a power of two from 8 MiB to 64 MiB.
     pub ring_size: usize,
     /// Verifier threads; none: one less than there are cores, 1 to 8.
     pub verifier_count: Option<usize>,
