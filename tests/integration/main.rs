@@ -7,4 +7,5 @@ mod reading;
 mod refusals;
 mod repeats;
 mod restarts;
+mod stress;
 mod support;
