@@ -311,12 +311,6 @@ impl Query {
         checkpoints.push_back(slot);
     }
 
-    /// The newest checkpoint of a final block.
-    pub(crate) fn newest_checkpoint(&self) -> Option<Slot> {
-        let next_seq = self.watermark.next_seq();
-        self.checkpoints.read().iter().rev().find(|slot| slot.size <= next_seq).copied()
-    }
-
     /// Asks the index, and rebuilds what turns out to be missing or damaged.
     pub(crate) fn ask<T>(&self, question: impl Fn(&Index) -> Result<T, IndexError>) -> Result<T, QueryError> {
         loop {
@@ -413,14 +407,12 @@ impl Query {
         let header = block.block.header();
         let place = QueryError::Place { seq, height: header.height };
         let path = inclusion_path(block.block.frontier_before(), block.leaves(), seq).map_err(|_| place)?;
-        let slot = self.checkpoint_of(&block)?;
-        let checkpoint = Checkpoint { size: header.next_seq(), root: header.root };
         Ok(Receipt {
             seq,
             head: *block.block.body().head(index).unwrap_or(&[0; HEAD_SIZE]),
             leaf: block.leaf(index),
             path,
-            checkpoint: checkpoint.note(&self.genesis.vkey, &slot.signature),
+            checkpoint: self.note_of(&block)?,
         })
     }
 
@@ -428,6 +420,17 @@ impl Query {
     pub(crate) fn prove_json(&self, seq: u64, item: Option<u16>) -> Result<ReceiptJson, QueryError> {
         let disclosure = self.get(seq)?.disclosure(item)?;
         Ok(ReceiptJson { receipt: self.prove(seq)?, disclosure })
+    }
+
+    /// The newest checkpoint, as a signed note.
+    pub(crate) fn newest_note(&self) -> Result<String, QueryError> {
+        self.note_of(&self.newest()?.block)
+    }
+
+    fn note_of(&self, block: &CachedBlock) -> Result<String, QueryError> {
+        let slot = self.checkpoint_of(block)?;
+        let checkpoint = Checkpoint { size: slot.size, root: block.block.header().root };
+        Ok(checkpoint.note(&self.genesis.vkey, &slot.signature))
     }
 
     /// The checkpoint of a block: from memory, or from the frames behind it, which store it.

@@ -5,7 +5,7 @@ use crate::home::Home;
 use crate::loading::{Loader, read_genesis};
 use crate::open_error::OpenError;
 use crate::query::{Query, QueryError, StoredRecord};
-use annals_core::checkpoint::{Checkpoint, Vkey};
+use annals_core::checkpoint::Vkey;
 use annals_core::genesis::Genesis;
 use annals_core::hash::{AuthorId, BlockHash, LedgerId, RecordId, TreeHash};
 use annals_core::receipt::Receipt;
@@ -229,10 +229,7 @@ impl Reader {
     ///
     /// [`QueryError`] if the newest block can't be read, or its checkpoint is not stored yet.
     pub fn checkpoint(&self) -> Result<String, QueryError> {
-        let slot = self.query.newest_checkpoint().ok_or(QueryError::NoCheckpoint { height: 0 })?;
-        let record = self.query.get(slot.size.saturating_sub(1))?;
-        let checkpoint = Checkpoint { size: slot.size, root: record.block_header().root };
-        Ok(checkpoint.note(self.vkey(), &slot.signature))
+        self.query.newest_note()
     }
 
     /// The first nonce above all that this author has used, as far as is known here; 0 if it has used none.

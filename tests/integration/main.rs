@@ -3,6 +3,7 @@
 
 mod authors;
 mod damage;
+mod forged;
 mod reading;
 mod refusals;
 mod repeats;

@@ -1,0 +1,138 @@
+//! Forgeries by somebody who has the disk and computes every sum anew: `check` looks behind the sums.
+
+use crate::support::{Place, SMALL, key, record};
+use annals::{CheckError, Creation, Kind, Ledger, Options, RecordBuilder, check_ledger};
+use annals_core::block::BlockHeader;
+use annals_core::body::{Body, BodyLayout, BodyWriter};
+use annals_core::hash::TreeHash;
+use annals_core::leaf::LeafEntry;
+use annals_core::record::record_id;
+use annals_core::tree::Frontier;
+use annals_storage::disk::{Access, Disk, FileDisk};
+use annals_storage::frame::HashedHeader;
+use annals_storage::log::{CloseStep, Log, Step};
+use annals_storage::recovery::recover;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+/// Appends a block of these records, as they are, to a closed ledger, with right sums and a right chain; `alter` may
+/// change its header.
+fn forge(path: &Path, records: &[Vec<u8>], alter: impl Fn(&mut BlockHeader)) {
+    let disk = FileDisk::new(&path.join("segments"), Access::Write);
+    let mut frontier = Frontier::new();
+    let recovered = recover(&disk, None, &mut |frame| {
+        frontier = frame.header.frontier.clone();
+        if let Some(block) = frame.header.block() {
+            for head in Body::parse(frame.body).unwrap().heads() {
+                frontier.push(leaf(head, &block.header));
+            }
+        }
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    let (mut log, newest) = (Log::new(&recovered), recovered.tail.newest.unwrap().header);
+    let parts: Vec<(&[u8; 192], &[u8])> = records.iter().map(|record| record.split_first_chunk().unwrap()).collect();
+    let payload_bytes = parts.iter().map(|(_, payload)| payload.len()).sum();
+    let layout = BodyLayout::new(parts.len(), payload_bytes).unwrap();
+    let mut header = BlockHeader {
+        record_count: parts.len() as u32,
+        height: newest.height + 1,
+        first_seq: newest.next_seq(),
+        item_count: parts.len() as u64,
+        previous: newest.hash(),
+        root: TreeHash::from_bytes([0; 32]),
+        ..newest
+    };
+    let before = frontier.clone();
+    parts.iter().for_each(|(head, _)| frontier.push(leaf(head, &header)));
+    header.root = frontier.root();
+    alter(&mut header);
+    let plan = log.plan(before.hashes().len(), layout.size()).unwrap();
+    while log.step(&plan).unwrap() == Step::Opening {
+        let mark = log.seal_opening(&before);
+        disk.write(mark.segment, mark.offset, &mark.buffer).unwrap();
+        log.completed(mark.ticket, Ok(())).unwrap();
+    }
+    let mut buffer = log.buffer_for(&plan);
+    let start = plan.header_bytes();
+    let mut writer = BodyWriter::new(layout, &mut buffer[start..start + layout.size()]);
+    parts.iter().for_each(|(head, payload)| writer.push(head, payload));
+    writer.finish();
+    let block = log.seal_block(plan, buffer, HashedHeader::new(header), &before);
+    disk.write(block.segment, block.offset, &block.buffer).unwrap();
+    log.completed(block.ticket, Ok(())).unwrap();
+    while log.close_step().unwrap() == CloseStep::Mark {
+        let mark = log.seal_close(&frontier);
+        disk.write(mark.segment, mark.offset, &mark.buffer).unwrap();
+        log.completed(mark.ticket, Ok(())).unwrap();
+    }
+}
+
+fn leaf(head: &[u8; 192], block: &BlockHeader) -> TreeHash {
+    let (height, ordered_time_ms) = (block.height, block.ordered_time_ms);
+    LeafEntry { record_id: record_id(head), height, ordered_time_ms }.hash()
+}
+
+/// A closed ledger of three records by one listed author, and the next two of its records.
+fn ledger() -> (Place, Vec<Vec<u8>>) {
+    let place = Place::new();
+    let creation = Creation { segment_size: SMALL, ..Creation::listed("annals.example/forged", &[key(1).public()]) };
+    let ledger = Ledger::create(&place.path(), &creation, Options::default()).unwrap();
+    let mut appender = ledger.appender().unwrap();
+    for nonce in 0..3 {
+        appender.append_wait(&record(ledger.id(), &key(1), nonce, b"true")).unwrap();
+    }
+    let next = (3..5).map(|nonce| record(ledger.id(), &key(1), nonce, b"next")).collect();
+    ledger.close().unwrap();
+    (place, next)
+}
+
+/// What `check` says of a ledger whose last block was forged.
+fn found(records: impl FnOnce(&mut Vec<Vec<u8>>), alter: impl Fn(&mut BlockHeader)) -> Result<u64, (u64, String)> {
+    let (place, mut next) = ledger();
+    records(&mut next);
+    forge(&place.path(), &next, alter);
+    match check_ledger(&place.path(), None, &mut |_, _| {}) {
+        Ok(report) => Ok(report.records),
+        Err(CheckError::Record { seq, finding, .. }) => Err((seq, finding.to_string())),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_true_block_written_by_another_hand_is_sound() {
+    assert_eq!(found(|_| {}, |_| {}), Ok(6));
+}
+
+#[test]
+fn what_no_sum_shows_is_found_and_named() {
+    let finding = |records: fn(&mut Vec<Vec<u8>>), alter: fn(&mut BlockHeader)| found(records, alter).unwrap_err();
+    let same = |_: &mut BlockHeader| {};
+    let (seq, words) = finding(|next| next[1][150] ^= 1, same);
+    assert_eq!((seq, words.as_str()), (5, "the signature does not hold"));
+    let (seq, words) = finding(|next| *next[1].last_mut().unwrap() ^= 1, same);
+    assert!(seq == 5 && words.contains("payload hashes to"), "{words}");
+    let (seq, words) = finding(|next| next[1] = next[0].clone(), same);
+    assert!(seq == 4 && words.contains("a second time"), "{words}");
+    let (_, words) = finding(
+        |next| {
+            let id = annals_core::record::Record::parse(&next[0]).unwrap().head.ledger;
+            next[1] = record(id, &key(2), 0, b"by nobody");
+        },
+        same,
+    );
+    assert!(words.contains("not admitted"), "{words}");
+    let (_, words) = finding(
+        |next| {
+            let id = annals_core::record::Record::parse(&next[0]).unwrap().head.ledger;
+            let builder = RecordBuilder::new(id, Kind::AUTHOR_ADMIT).unsalted().nonce(9);
+            next[1] = builder.sign(&key(1), key(2).public().as_bytes()).unwrap().bytes().to_vec();
+        },
+        same,
+    );
+    assert!(words.contains("admin"), "{words}");
+    let (seq, words) = finding(|_| {}, |header| header.root = TreeHash::from_bytes([9; 32]));
+    assert!(seq == 4 && words.contains("tree root"), "{words}");
+    let (seq, words) = finding(|_| {}, |header| header.item_count += 1);
+    assert!(seq == 4 && words.contains("items"), "{words}");
+}
