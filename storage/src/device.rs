@@ -9,15 +9,50 @@ mod pwrite;
 mod uring;
 
 pub use pwrite::PwriteDevice;
-pub use uring::{UringDevice, probe as probe_uring};
+pub use uring::{UringDevice, UringError, UringOperation, operations as uring_operations};
 
 use crate::buffer::PageBuffer;
-use crate::disk::DiskError;
+use crate::disk::{Disk, DiskError, FileDisk};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use std::fmt::Debug;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Which device to open.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Preference {
+    /// io_uring where the machine has it, pwrite elsewhere.
+    Best,
+    /// pwrite, whatever the machine has.
+    Pwrite,
+}
+
+/// A device, and why it is not a better one.
+#[derive(Debug)]
+pub struct Opened {
+    /// The device; [`Device::name`] says which.
+    pub device: Box<dyn Device>,
+    /// Why it is not io_uring although that was preferred; none if it is, or was not asked for.
+    pub refusal: Option<UringError>,
+}
+
+/// Opens the preferred device on a directory of segments, or the one that works everywhere.
+///
+/// # Errors
+///
+/// [`DiskError`] if the system has no file descriptor left even for that one's waker.
+pub fn open(disk: &Arc<FileDisk>, preference: Preference) -> Result<Opened, DiskError> {
+    let refusal = match preference {
+        Preference::Pwrite => None,
+        Preference::Best => match UringDevice::new(Arc::clone(disk)) {
+            Ok(device) => return Ok(Opened { device: Box::new(device), refusal: None }),
+            Err(refusal) => Some(refusal),
+        },
+    };
+    let device = PwriteDevice::new(Arc::clone(disk) as Arc<dyn Disk>)?;
+    Ok(Opened { device: Box::new(device), refusal })
+}
 
 /// What a write is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -65,7 +100,7 @@ pub trait Device: Send + Debug {
     ///
     /// # Errors
     ///
-    /// [`DiskError`] if nothing was submitted.
+    /// [`DiskError`] if the device itself failed: the write has no completion then, and may or may not be made.
     fn submit(&mut self, write: Write) -> Result<(), DiskError>;
 
     /// Writes in this thread, at once: for a lone small write, whose completion nobody would do anything before.

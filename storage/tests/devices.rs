@@ -2,12 +2,18 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "tests")]
 
 use annals_storage::buffer::PageBuffer;
-use annals_storage::device::{Completion, Device, PwriteDevice, UringDevice, Write, WriteKind};
-use annals_storage::disk::{Access, Disk, FileDisk, MemoryDisk, SegmentFile};
+use annals_storage::device::{
+    Completion, Device, Preference, PwriteDevice, UringDevice, Write, WriteKind, open, uring_operations,
+};
+use annals_storage::disk::{Access, Disk, DiskError, FileDisk, MemoryDisk, SegmentFile};
+use annals_storage::probe::{LatencyPath, durable_4k_write, probe, stream};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const SIZE: u64 = 2 << 20;
+/// Longer than anything takes that works.
+const LONG: Duration = Duration::from_secs(2);
 
 /// Opens the same disk again, as after a restart.
 type Reopen<'a> = dyn Fn() -> Arc<dyn Disk> + 'a;
@@ -57,7 +63,19 @@ fn what_cannot_be_read_or_written_is_refused_by_name() {
         assert_eq!(disk.read(0, 100, &mut buffer).unwrap_err().code(), "disk.unaligned");
         assert_eq!(disk.write(0, 100, &buffer).unwrap_err().code(), "disk.unaligned");
         assert_eq!(disk.read(0, SIZE - 4096, &mut buffer).unwrap_err().code(), "disk.short");
+        for offset in [SIZE - 4096, SIZE, 1 << 62, u64::MAX - 4095] {
+            let refused = disk.write(0, offset, &buffer).unwrap_err();
+            assert_eq!(refused, DiskError::Short { segment: 0, end: offset.saturating_add(8192) });
+        }
+        buffer.fill(7);
+        disk.write(0, SIZE - 8192, &buffer).unwrap();
+        assert_eq!(reopen().segments().unwrap(), [SegmentFile { number: 0, size: SIZE }], "the segment did not grow");
     });
+}
+
+#[expect(clippy::disallowed_methods, reason = "what a wait does is seen by the clock")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// Runs a check on every device over a directory of real files; says aloud if the machine has no io_uring.
@@ -151,7 +169,7 @@ fn a_device_may_go_with_writes_in_flight() {
     let directory = tempfile::tempdir().unwrap();
     let disk = Arc::new(FileDisk::new(directory.path(), Access::Write));
     disk.create_segment(0, SIZE, &[1; 4096]).unwrap();
-    let Ok(mut device) = UringDevice::new(Arc::clone(&disk)) else { return };
+    let mut device = open(&disk, Preference::Best).unwrap().device;
     device.submit(Write { ticket: 1, segment: 0, offset: 4096, buffer: pages(256, 3), kind: WriteKind::Data }).unwrap();
     drop(device);
     let mut found = PageBuffer::new(256 * 4096);
@@ -176,12 +194,129 @@ fn a_wait_ends_by_a_wake_before_or_during_it_or_by_time() {
 }
 
 #[test]
+fn a_wake_counts_for_the_next_wait_even_if_a_write_was_reaped_since() {
+    on_every_device(|device, reopen| {
+        reopen().create_segment(0, SIZE, &[1; 4096]).unwrap();
+        for ticket in 0..50 {
+            // Leaves the waker watched, so that reaping comes across the wake.
+            device.wait(Some(Duration::from_millis(1))).unwrap();
+            device.waker().wake();
+            let write = Write { ticket, segment: 0, offset: 4096, buffer: pages(1, 7), kind: WriteKind::Data };
+            device.submit(write).unwrap();
+            let mut done = Vec::new();
+            while done.is_empty() {
+                device.reap(&mut done).unwrap();
+            }
+            let began = now();
+            device.wait(Some(LONG)).unwrap();
+            assert!(began.elapsed() < LONG, "the wake was lost in round {ticket}");
+        }
+    });
+}
+
+#[test]
+fn a_wait_without_cause_lasts_until_its_time() {
+    on_every_device(|device, _| {
+        // Twice, since a wait may return early: once for what was there before.
+        device.wait(Some(Duration::from_millis(1))).unwrap();
+        let (began, time) = (now(), Duration::from_millis(30));
+        device.wait(Some(time)).unwrap();
+        assert!(time <= began.elapsed(), "{} returned after {:?}", device.name(), began.elapsed());
+    });
+}
+
+#[test]
+fn more_writes_than_a_queue_holds_all_complete() {
+    on_every_device(|device, reopen| {
+        reopen().create_segment(0, SIZE, &[1; 4096]).unwrap();
+        let tickets = 0..100u64;
+        for ticket in tickets.clone() {
+            let (buffer, offset) = (pages(1, ticket as u8), 4096 * (1 + ticket));
+            device.submit(Write { ticket, segment: 0, offset, buffer, kind: WriteKind::Data }).unwrap();
+        }
+        let found: Vec<_> =
+            completions(device, 100).into_iter().map(|done| (done.ticket, done.buffer[0], done.result)).collect();
+        assert_eq!(found, tickets.map(|ticket| (ticket, ticket as u8, Ok(()))).collect::<Vec<_>>());
+    });
+}
+
+#[test]
 fn a_read_only_disk_writes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     FileDisk::new(directory.path(), Access::Write).create_segment(0, SIZE, &[1; 4096]).unwrap();
-    let disk = FileDisk::new(directory.path(), Access::Read);
-    assert_eq!(disk.write(0, 4096, &pages(1, 7)).unwrap_err().code(), "disk.io");
-    let mut found = PageBuffer::new(4096);
-    disk.read(0, 4096, &mut found).unwrap();
-    assert!(found.iter().all(|byte| *byte == 0));
+    for preference in [Preference::Best, Preference::Pwrite] {
+        let disk = Arc::new(FileDisk::new(directory.path(), Access::Read));
+        let mut device = open(&disk, preference).unwrap().device;
+        let write = |ticket| Write { ticket, segment: 0, offset: 4096, buffer: pages(1, 7), kind: WriteKind::Data };
+        device.submit(write(1)).unwrap();
+        let done = [completions(device.as_mut(), 1).remove(0), device.write_now(write(2))];
+        assert_eq!(done.map(|done| done.result.unwrap_err().code()), ["disk.io"; 2], "{}", device.name());
+        let mut found = PageBuffer::new(4096);
+        disk.read(0, 4096, &mut found).unwrap();
+        assert!(found.iter().all(|byte| *byte == 0));
+    }
+}
+
+#[test]
+fn the_device_is_the_best_there_is_or_says_why_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Arc::new(FileDisk::new(directory.path(), Access::Write));
+    let opened = open(&disk, Preference::Best).unwrap();
+    assert_eq!(opened.refusal.is_none(), opened.device.name() == "io_uring", "{:?}", opened.refusal);
+    if let Some(refusal) = opened.refusal {
+        eprintln!("NOT TESTED: this machine has no io_uring: {refusal}");
+    }
+    let opened = open(&disk, Preference::Pwrite).unwrap();
+    assert_eq!((opened.device.name(), opened.refusal), ("pwrite", None), "nothing better was asked for");
+}
+
+fn is_empty(directory: &Path) -> bool {
+    std::fs::read_dir(directory).unwrap().next().is_none()
+}
+
+#[test]
+fn a_measurement_says_what_it_measured_and_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    for preference in [Preference::Best, Preference::Pwrite] {
+        for path in [LatencyPath::Queued, LatencyPath::Now] {
+            let latency = durable_4k_write(directory.path(), preference, path, 10 * LONG).unwrap();
+            eprintln!("{path:?}: {latency:?}");
+            assert!(0 < latency.us_p50 && latency.us_p50 <= latency.us_p99 && latency.write_count == 200);
+        }
+        let found = stream(directory.path(), preference, LONG / 10).unwrap();
+        eprintln!("{} MB/s: {found:?}", found.mb_per_s());
+        assert!(0 < found.bytes && found.bytes.is_multiple_of(1 << 20) && found.bytes <= 256 << 20);
+        assert_eq!(preference == Preference::Pwrite || uring_operations().is_err(), found.device == "pwrite");
+        assert!(is_empty(directory.path()));
+    }
+}
+
+#[test]
+fn a_measurement_without_time_still_measures_something() {
+    let directory = tempfile::tempdir().unwrap();
+    let latency = durable_4k_write(directory.path(), Preference::Best, LatencyPath::Queued, Duration::ZERO).unwrap();
+    assert_eq!(latency.write_count, 1);
+    assert_eq!(stream(directory.path(), Preference::Best, Duration::ZERO).unwrap().bytes, 1 << 20);
+    assert!(is_empty(directory.path()));
+    let missing = directory.path().join("missing");
+    assert!(stream(&missing, Preference::Best, Duration::ZERO).is_err());
+    assert!(is_empty(directory.path()));
+}
+
+#[test]
+fn a_probe_tells_what_the_system_says_elsewhere_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let found = probe(directory.path(), LONG / 10).unwrap();
+    eprintln!("{found:?}");
+    assert_eq!(found.kernel, std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap().trim());
+    let stat = std::process::Command::new("stat").args(["-f", "-c", "%T"]).arg(directory.path()).output().unwrap();
+    // stat knows the family only: ext2/ext3 is ext4 too.
+    let family = String::from_utf8(stat.stdout).unwrap();
+    assert!(found.file_system.starts_with(&family[..3]), "{} or {family}", found.file_system);
+    assert!(0 < found.free_bytes);
+    assert_eq!(found.device == "io_uring", found.uring_operations.is_ok());
+    for operation in found.uring_operations.into_iter().flatten() {
+        assert!(operation.is_supported && operation.name.starts_with("IORING_OP_"));
+    }
+    assert!(is_empty(directory.path()));
 }

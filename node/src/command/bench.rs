@@ -27,6 +27,8 @@ const CEILING: Duration = Duration::from_secs(2);
 const CEILING_RECORDS: u64 = 131_072;
 /// Bytes of them, at most.
 const CEILING_BYTES: u64 = 128 << 20;
+/// Bytes of a workload, at most; when it is used up, a run ends before its time.
+const WORKLOAD_BYTES: u64 = 4 << 30;
 /// Lone records that no machine exceeds, a second.
 const LONE_PER_SECOND: u64 = 20_000;
 
@@ -75,12 +77,12 @@ pub(crate) fn measure(bench: &Bench, dir: &Path) -> Result<Figures, CommandError
     let verify = verify_ceiling(&sample, sample_count)?;
     let disk = disk_speed(dir, DeviceChoice::Best, CEILING)?;
     let per_second = match bench.mode {
-        Mode::Records => verify,
-        Mode::Bundles => verify.min(disk.mb_per_s * 1_000_000 / shape.record_size() as u64),
+        Mode::Records | Mode::Bundles => verify.min(disk.mb_per_s * 1_000_000 / shape.record_size() as u64),
         Mode::Latency => verify.min(LONE_PER_SECOND),
     };
     drop(sample);
-    let workload = Workload::prepare(dir, ledger.id(), shape, (per_second * bench.seconds).max(sample_count))?;
+    let count = (per_second * bench.seconds).min(WORKLOAD_BYTES / shape.record_size() as u64).max(sample_count);
+    let workload = Workload::prepare(dir, ledger.id(), shape, count)?;
     let time = Duration::from_secs(bench.seconds);
     let cpu = cpu_time();
     let load = with_progress(time, || load(&ledger, &workload, time, bench.mode == Mode::Latency))?;

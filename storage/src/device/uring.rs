@@ -1,22 +1,33 @@
 //! The io_uring device: writes overlap with each other and with the engine's own work, one thread submits and reaps.
 //!
-//! A data write is one submission, an O_DIRECT write with RWF_DSYNC: durable when its completion says so, one device
-//! round trip, no flush of anybody else's data. The ring is of a single issuer whose completions are run when it enters
-//! the kernel, so nothing interrupts a verification. There is one place to sleep, the ring's wait; the waker's eventfd is
-//! polled through the ring while it sleeps.
+//! A data write is one submission, an O_DIRECT write with RWF_DSYNC: durable when its completion says so. A write with a
+//! linked fdatasync says the same in two submissions; measured against it, neither is faster beyond the noise of a virtual
+//! disk, so the simpler one stays: one completion, one result, and no link that a short write would break.
 //!
-//! A short write is gone on with from its last whole page; an interrupted one is submitted again, since nothing of it
-//! counts before its completion. Every other error is final and comes with the completion. Buffers are owned here until their
-//! completion was reaped: the kernel never writes to memory that is anybody else's.
+//! The ring is of a single issuer whose completions are run when it enters the kernel, so nothing interrupts a
+//! verification. There is one place to sleep, the ring's wait; the waker's eventfd is polled through the ring while it
+//! sleeps. The ring's wake is remembered until a wait has returned for it, whoever took it off the ring.
+//!
+//! A short write is gone on with from its last whole page; one that was interrupted, or for which the kernel had no
+//! memory, is submitted again a few times: the same bytes to the same place, which count for nothing before their
+//! completion. Every other error is final and comes with the completion; a failed sync is never tried again. Buffers are
+//! owned here until their completion was taken off the ring: the kernel never reads memory that is anybody else's.
 //!
 //! Not used: SQPOLL (a core for itself), registered buffers (a block's pages are pinned in microseconds, and the
-//! memory that may be locked is small on many machines).
+//! memory that may be locked is small on many machines), registered files (a lookup of tens of nanoseconds, against a
+//! table to keep in step with the segments).
+
+mod error;
+#[cfg(test)]
+mod tests;
+
+pub use error::UringError;
 
 use super::{Completion, Device, Waker, Write, WriteKind};
 use crate::disk::{Disk, DiskError, FileDisk, Operation};
 use annals_core::limits::PAGE_SIZE;
 use io_uring::types::{Fd, SubmitArgs, Timespec};
-use io_uring::{IoUring, Probe, cqueue, opcode, squeue};
+use io_uring::{IoUring, Probe, opcode, squeue};
 use rustix::io::{Errno, ReadWriteFlags};
 use std::fs::File;
 use std::io;
@@ -26,9 +37,12 @@ use std::time::Duration;
 
 /// Submissions that fit the ring: two data writes, one of runway, the poll, and room.
 const ENTRY_COUNT: u32 = 16;
-/// The completion of the poll on the waker.
+/// What the completion of the poll on the waker carries.
 const WAKER: u64 = u64::MAX;
-
+/// How often one write is submitted again before its error is final.
+const RETRY_COUNT_MAX: u32 = 16;
+/// Longest sleep; a wait may return early, and the kernel's seconds are signed.
+const SLEEP_MAX: Duration = Duration::from_secs(86_400);
 /// A write in the kernel's hands.
 #[derive(Debug)]
 struct Flight {
@@ -36,6 +50,8 @@ struct Flight {
     file: Arc<File>,
     /// Bytes that are written already: whole pages.
     done: usize,
+    /// How often it was submitted again without having got on.
+    retry_count: u32,
 }
 
 /// Writes through io_uring.
@@ -47,6 +63,8 @@ pub struct UringDevice {
     enabled: bool,
     /// Whether the waker is being polled.
     polled: bool,
+    /// Whether the waker was called since a wait last returned.
+    woken: bool,
     /// By the number that the submission carries.
     flights: Vec<Option<Flight>>,
     done: Vec<Completion>,
@@ -59,50 +77,103 @@ impl std::fmt::Debug for UringDevice {
     }
 }
 
+/// What makes a write durable when it completes; zeros ahead of the data need not be.
+const fn flags(kind: WriteKind) -> i32 {
+    match kind {
+        WriteKind::Data => ReadWriteFlags::DSYNC.bits().cast_signed(),
+        WriteKind::Runway => 0,
+    }
+}
+
 fn device_error(error: &io::Error) -> DiskError {
     DiskError::from_io(error, Operation::Write, 0, 0)
 }
 
-/// The operations that the device uses, if the kernel has them all.
+/// One operation of io_uring that the device uses.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct UringOperation {
+    /// Its name in the kernel's manual, as `IORING_OP_WRITE`.
+    pub name: &'static str,
+    /// Whether the running kernel has it.
+    pub is_supported: bool,
+}
+
+/// The operations that the device uses, and whether the running kernel has each.
 ///
 /// # Errors
 ///
-/// Why there is no io_uring, or which operation it lacks.
-pub fn probe() -> io::Result<&'static str> {
-    let ring = IoUring::new(2)?;
+/// [`UringError`] if there is no io_uring at all, or one too old for the device whatever operations it has.
+pub fn operations() -> Result<[UringOperation; 2], UringError> {
+    let ring = IoUring::new(2).map_err(|error| UringError::refused(&error))?;
     let mut probe = Probe::new();
-    ring.submitter().register_probe(&mut probe)?;
+    ring.submitter().register_probe(&mut probe).map_err(|error| UringError::refused(&error))?;
     if !ring.params().is_feature_ext_arg() {
-        return Err(io::Error::other("this kernel's io_uring has no wait with a time limit"));
+        return Err(UringError::NoTimedWait);
     }
-    if probe.is_supported(opcode::Write::CODE) && probe.is_supported(opcode::PollAdd::CODE) {
-        Ok("write with RWF_DSYNC, poll, wait with a time limit")
-    } else {
-        Err(io::Error::other("this kernel's io_uring lacks write or poll"))
+    let operation = |name, code| UringOperation { name, is_supported: probe.is_supported(code) };
+    Ok([operation("IORING_OP_WRITE", opcode::Write::CODE), operation("IORING_OP_POLL_ADD", opcode::PollAdd::CODE)])
+}
+
+/// How a ring is set up. Later ones cost more interruptions and are as right.
+#[derive(Clone, Copy, Debug)]
+enum Setup {
+    /// Completions are run when the single issuer asks for them; Linux 6.1.
+    Deferred,
+    /// Completions are run at the next entry to the kernel; Linux 5.19.
+    Cooperative,
+    /// Completions interrupt.
+    Plain,
+}
+
+impl Setup {
+    /// By falling preference.
+    const ALL: [Self; 3] = [Self::Deferred, Self::Cooperative, Self::Plain];
+
+    fn build(self) -> io::Result<IoUring> {
+        let mut builder = IoUring::builder();
+        match self {
+            // Disabled until it is used: the device may be made by another thread than the one that issues.
+            Self::Deferred => {
+                builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag().setup_r_disabled()
+            }
+            Self::Cooperative => builder.setup_coop_taskrun().setup_taskrun_flag(),
+            Self::Plain => &mut builder,
+        };
+        builder.build(ENTRY_COUNT)
     }
 }
 
 impl UringDevice {
     /// A device on a directory of segments.
     ///
+    /// The thread that uses it first is its only user from then on, and the one to drop it: dropped elsewhere it can't
+    /// wait for what is in flight, and leaks those buffers.
+    ///
     /// # Errors
     ///
-    /// The system's error if it has no io_uring, or allows none; then the pwrite device serves.
-    pub fn new(disk: Arc<FileDisk>) -> io::Result<Self> {
-        probe()?;
-        // Single issuer and deferred completions came with Linux 6.1; without them the plain ring is as right.
-        let single = IoUring::builder()
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_taskrun_flag()
-            .setup_r_disabled()
-            .build(ENTRY_COUNT);
-        let (ring, enabled) = match single {
-            Ok(ring) => (ring, false),
-            Err(_) => (IoUring::new(ENTRY_COUNT)?, true),
-        };
-        let waker = Waker::new()?;
-        Ok(Self { ring, disk, waker, enabled, polled: false, flights: Vec::new(), done: Vec::new() })
+    /// [`UringError`] if the system has no io_uring, allows none, or lacks an operation; then the pwrite device serves.
+    pub fn new(disk: Arc<FileDisk>) -> Result<Self, UringError> {
+        if let Some(missing) = operations()?.into_iter().find(|operation| !operation.is_supported) {
+            return Err(UringError::MissingOperation { name: missing.name });
+        }
+        let [best, others @ ..] = Setup::ALL;
+        let first = Self::with_setup(Arc::clone(&disk), best);
+        others.into_iter().fold(first, |made, setup| made.or_else(|_| Self::with_setup(Arc::clone(&disk), setup)))
+    }
+
+    fn with_setup(disk: Arc<FileDisk>, setup: Setup) -> Result<Self, UringError> {
+        let make = || Ok((setup.build()?, Waker::new()?));
+        let (ring, waker) = make().map_err(|error: io::Error| UringError::refused(&error))?;
+        Ok(Self {
+            ring,
+            disk,
+            waker,
+            enabled: !matches!(setup, Setup::Deferred),
+            polled: false,
+            woken: false,
+            flights: Vec::new(),
+            done: Vec::new(),
+        })
     }
 
     /// Makes this thread the ring's issuer.
@@ -122,97 +193,110 @@ impl UringDevice {
         pushed.map_err(|_| device_error(&io::Error::other("the submission queue is full")))
     }
 
-    /// Submits, or submits again, the write of this number.
+    /// Submits, or submits again, the write of this number. On failure the kernel has not seen it.
     fn start(&mut self, number: usize) -> Result<(), DiskError> {
-        let Some(Some(Flight { write, file, done })) = self.flights.get_mut(number) else { return Ok(()) };
+        let Some(Some(Flight { write, file, done, .. })) = self.flights.get(number) else { return Ok(()) };
         let offset = write.offset + *done as u64;
-        let rest = write.buffer.get_mut(*done..).unwrap_or_default();
+        let rest = write.buffer.get(*done..).unwrap_or_default();
+        // A buffer beyond the kernel's limit is written short, and gone on with.
         let length = u32::try_from(rest.len()).unwrap_or(u32::MAX);
-        let flags = match write.kind {
-            WriteKind::Data => ReadWriteFlags::DSYNC,
-            WriteKind::Runway => ReadWriteFlags::empty(),
-        };
         let entry = opcode::Write::new(Fd(file.as_raw_fd()), rest.as_ptr(), length)
             .offset(offset)
-            .rw_flags(i32::try_from(flags.bits()).unwrap_or(0))
+            .rw_flags(flags(write.kind))
             .build()
             .user_data(number as u64);
-        self.push(&entry)?;
-        self.enter(0, None)
+        self.push(&entry)
     }
 
     /// Enters the kernel: submits what is queued, and waits for a completion if `want` is 1.
+    ///
+    /// What it could not take yet stays queued for the next time; nobody loses it, and nobody spins here for it.
     fn enter(&mut self, want: usize, timeout: Option<Duration>) -> Result<(), DiskError> {
-        loop {
-            let submitter = self.ring.submitter();
-            let entered = match timeout {
-                Some(timeout) => {
-                    let timespec = Timespec::from(timeout);
-                    submitter.submit_with_args(want, &SubmitArgs::new().timespec(&timespec))
-                }
-                None => submitter.submit_and_wait(want),
-            };
-            match entered {
-                Ok(_) => return Ok(()),
-                Err(error) => match Errno::from_io_error(&error) {
-                    // The time is over; or the wait was interrupted, which may end it early.
-                    Some(Errno::TIME) => return Ok(()),
-                    Some(Errno::INTR) if 0 < want => return Ok(()),
-                    Some(Errno::INTR | Errno::AGAIN | Errno::BUSY) => {}
-                    _ => return Err(device_error(&error)),
-                },
+        let submitter = self.ring.submitter();
+        let entered = match timeout {
+            Some(timeout) => {
+                let timespec = Timespec::from(timeout.min(SLEEP_MAX));
+                submitter.submit_with_args(want, &SubmitArgs::new().timespec(&timespec))
             }
+            None => submitter.submit_and_wait(want),
+        };
+        let Err(error) = entered else { return Ok(()) };
+        match Errno::from_io_error(&error) {
+            // The time is over; a signal; no memory for more, or no room for completions before some are taken.
+            Some(Errno::TIME | Errno::INTR | Errno::AGAIN | Errno::BUSY) => Ok(()),
+            _ => Err(device_error(&error)),
         }
     }
 
-    /// Takes completions off the ring.
+    /// Takes completions off the ring, and submits again what has to be gone on with.
     fn collect(&mut self) -> Result<(), DiskError> {
-        let completions: Vec<cqueue::Entry> = self.ring.completion().collect();
-        for completion in completions {
-            if completion.user_data() == WAKER {
+        let mut again = false;
+        while let Some(completion) = self.next_completion() {
+            let (user_data, result) = completion;
+            if user_data == WAKER {
                 self.polled = false;
+                self.woken = true;
                 self.waker.forget();
                 continue;
             }
-            let number = usize::try_from(completion.user_data()).unwrap_or(usize::MAX);
-            if self.is_finished(number, completion.result()) {
-                continue;
+            let number = usize::try_from(user_data).unwrap_or(usize::MAX);
+            if !self.is_finished(number, result) {
+                again = true;
+                if let Err(error) = self.start(number) {
+                    self.finish(number, Err(error));
+                }
             }
-            self.start(number)?;
         }
-        Ok(())
+        if again { self.enter(0, None) } else { Ok(()) }
+    }
+
+    fn next_completion(&mut self) -> Option<(u64, i32)> {
+        self.ring.completion().next().map(|entry| (entry.user_data(), entry.result()))
     }
 
     /// Takes in a write's result; false if it has to be gone on with.
     fn is_finished(&mut self, number: usize, result: i32) -> bool {
-        let Some(place) = self.flights.get_mut(number) else { return true };
-        let Some(flight) = place.as_mut() else { return true };
+        let Some(Some(flight)) = self.flights.get_mut(number) else { return true };
         let (segment, at) = (flight.write.segment, flight.write.offset + flight.done as u64);
         let failed = |error: &io::Error| Err(DiskError::from_io(error, Operation::Write, segment, at));
         let result = match usize::try_from(result) {
-            Ok(0) => failed(&io::Error::other("nothing could be written")),
-            Ok(written) if flight.done + written < flight.write.buffer.len() => {
-                let whole = written / PAGE_SIZE * PAGE_SIZE;
-                if whole == 0 {
-                    failed(&io::Error::other("less than a page could be written"))
-                } else {
-                    flight.done += whole;
-                    return false;
-                }
+            Ok(written) if flight.done + written == flight.write.buffer.len() => Ok(()),
+            Ok(written) if written < PAGE_SIZE => failed(&io::Error::other("less than a page could be written")),
+            Ok(written) => {
+                flight.done += written / PAGE_SIZE * PAGE_SIZE;
+                flight.retry_count = 0;
+                return false;
             }
-            Ok(_) => Ok(()),
             Err(_) => {
-                let error = io::Error::from_raw_os_error(-result);
-                if matches!(Errno::from_io_error(&error), Some(Errno::INTR | Errno::AGAIN)) {
+                let error = io::Error::from_raw_os_error(result.saturating_neg());
+                let may_retry = matches!(Errno::from_io_error(&error), Some(Errno::INTR | Errno::AGAIN));
+                if may_retry && flight.retry_count < RETRY_COUNT_MAX {
+                    flight.retry_count += 1;
                     return false;
                 }
                 failed(&error)
             }
         };
-        if let Some(Flight { write, .. }) = place.take() {
+        self.finish(number, result);
+        true
+    }
+
+    /// The kernel is done with this write.
+    fn finish(&mut self, number: usize, result: Result<(), DiskError>) {
+        if let Some(Flight { write, .. }) = self.flights.get_mut(number).and_then(Option::take) {
             self.done.push(Completion { ticket: write.ticket, kind: write.kind, buffer: write.buffer, result });
         }
-        true
+    }
+
+    /// A free number for a write; it is not given again until the write is finished.
+    fn add(&mut self, flight: Flight) -> usize {
+        let free = self.flights.iter_mut().enumerate().find(|(_, place)| place.is_none());
+        if let Some((number, place)) = free {
+            *place = Some(flight);
+            return number;
+        }
+        self.flights.push(Some(flight));
+        self.flights.len() - 1
     }
 
     fn kernel_has(&self) -> usize {
@@ -235,18 +319,13 @@ impl Device for UringDevice {
                 return Ok(());
             }
         };
-        let flight = Some(Flight { write, file, done: 0 });
-        let number = match self.flights.iter().position(Option::is_none) {
-            Some(number) => number,
-            None => {
-                self.flights.push(None);
-                self.flights.len() - 1
-            }
-        };
-        if let Some(place) = self.flights.get_mut(number) {
-            *place = flight;
+        let number = self.add(Flight { write, file, done: 0, retry_count: 0 });
+        if let Err(error) = self.start(number) {
+            // Not in the kernel, so that nobody may wait for it.
+            self.flights.get_mut(number).and_then(Option::take);
+            return Err(error);
         }
-        self.start(number)
+        self.enter(0, None)
     }
 
     fn write_now(&mut self, write: Write) -> Completion {
@@ -268,17 +347,18 @@ impl Device for UringDevice {
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), DiskError> {
         self.enable()?;
         self.collect()?;
-        if !self.done.is_empty() {
-            return Ok(());
+        if self.done.is_empty() && !self.woken {
+            if !self.polled {
+                let events = u32::from(rustix::event::PollFlags::IN.bits());
+                let entry = opcode::PollAdd::new(Fd(self.waker.0.as_raw_fd()), events).build().user_data(WAKER);
+                self.push(&entry)?;
+                self.polled = true;
+            }
+            self.enter(1, timeout)?;
+            self.collect()?;
         }
-        if !self.polled {
-            let events = u32::from(rustix::event::PollFlags::IN.bits());
-            let entry = opcode::PollAdd::new(Fd(self.waker.0.as_raw_fd()), events).build().user_data(WAKER);
-            self.push(&entry)?;
-            self.polled = true;
-        }
-        self.enter(1, timeout)?;
-        self.collect()
+        self.woken = false;
+        Ok(())
     }
 
     fn waker(&self) -> Waker {
