@@ -4,6 +4,7 @@
 mod authors;
 mod damage;
 mod forged;
+mod golden;
 mod reading;
 mod refusals;
 mod repeats;
