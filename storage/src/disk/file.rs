@@ -9,6 +9,7 @@ use crate::buffer::PageBuffer;
 use annals_core::limits::PAGE_SIZE;
 use parking_lot::RwLock;
 use rustix::fs::{FallocateFlags, OFlags, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -16,6 +17,9 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of zeros written at a time.
+const ZEROS_AT_ONCE: usize = 1 << 20;
 
 /// The segments in a directory.
 #[derive(Debug)]
@@ -94,13 +98,31 @@ impl FileDisk {
     fn make(&self, number: u64, size: u64, first_page: &[u8]) -> io::Result<()> {
         let (path, temporary) = (self.path(number), self.directory.join(format!("{number:010}.tmp")));
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?;
-        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, size)?;
+        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, size) {
+            Ok(()) => {}
+            // A file system that reserves nothing: what is written is reserved.
+            Err(Errno::OPNOTSUPP) => write_zeros(&file, size)?,
+            Err(error) => return Err(error.into()),
+        }
         file.write_all_at(first_page, 0)?;
         file.sync_all()?;
         let here = rustix::fs::CWD;
         renameat_with(here, &temporary, here, &path, RenameFlags::NOREPLACE)?;
         File::open(&self.directory)?.sync_all()
     }
+}
+
+/// Writes zeros from the start of a file to this size.
+fn write_zeros(file: &File, size: u64) -> io::Result<()> {
+    let zeros = vec![0; ZEROS_AT_ONCE];
+    let mut offset = 0;
+    while offset < size {
+        let left = usize::try_from(size - offset).unwrap_or(usize::MAX);
+        let some = zeros.get(..left.min(ZEROS_AT_ONCE)).unwrap_or_default();
+        file.write_all_at(some, offset)?;
+        offset += some.len() as u64;
+    }
+    Ok(())
 }
 
 impl Disk for FileDisk {
@@ -156,5 +178,19 @@ impl Disk for FileDisk {
 
     fn bytes_read(&self) -> u64 {
         self.bytes_read.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn zeros_reach_to_the_size_and_no_further() {
+        let file = tempfile::tempfile().unwrap();
+        let size = 2 * ZEROS_AT_ONCE as u64 + 4096;
+        write_zeros(&file, size).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), size);
     }
 }
