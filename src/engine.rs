@@ -103,6 +103,7 @@ pub(crate) struct Parts {
     pub(crate) key: Arc<SigningKey>,
     pub(crate) start: Reading,
     pub(crate) segment_size: u64,
+    pub(crate) author_count_max: usize,
     pub(crate) verifier: EntropyVerifier,
 }
 
@@ -121,6 +122,7 @@ pub(crate) struct Engine {
     key: Arc<SigningKey>,
     clock: Clock,
     segment_size: u64,
+    author_count_max: usize,
     verifier: EntropyVerifier,
     preparation: Preparation,
     flights: VecDeque<Flight>,
@@ -148,8 +150,8 @@ impl Drop for LastBreath {
 
 impl Engine {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { shared, drain, mut sequencer, chain, log, prepared, device, key, start, segment_size, verifier } =
-            parts;
+        let Parts { shared, drain, mut sequencer, chain, log, prepared, device, key, start, .. } = parts;
+        let Parts { segment_size, author_count_max, verifier, .. } = parts;
         let mut known = Vec::new();
         // Those replayed come first, so that none is missing when the segment ends.
         draft::arrive(&mut sequencer, &mut known, &shared.authors);
@@ -172,6 +174,7 @@ impl Engine {
             device,
             key,
             segment_size,
+            author_count_max,
             verifier,
         }
     }
@@ -495,6 +498,12 @@ impl Engine {
         let closing = Closing { newest_block, end_checksum: self.log.last_checksum() };
         let pending = self.shared.query.index.seal_open(closing, take_touched(&mut self.sequencer), next);
         self.shared.give(Job::Index(pending));
+        // From here on the index answers for every author, so none has to be remembered.
+        if self.shared.authors.forget_above(self.author_count_max) {
+            let (ledger, genesis) = (self.shared.ledger(), self.shared.query.genesis.clone());
+            self.sequencer = Sequencer::new(ledger, genesis);
+            self.known.clear();
+        }
     }
 
     /// Writes zeros ahead of the data, unless a flood needs the disk.

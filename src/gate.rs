@@ -102,18 +102,23 @@ fn remember(
     id: &AuthorId,
     vouch: &mut dyn FnMut(&Author) -> Result<(), Refusal>,
 ) -> Result<Arc<Known>, Refusal> {
-    if let Some(known) = met.get(id) {
+    if let Some(known) = met.get(id)
+        && !known.is_forgotten()
+    {
         return Ok(Arc::clone(known));
     }
-    let known = match shared.authors.find(id) {
-        Some(known) => known,
-        None => {
-            parse_author(id).map_err(|error| Refusal::Key { author: *id, error })?;
-            let entry = shared.query.ask(|index| index.author(SUITE_ED25519, id)).map_err(lookup)?;
-            let author = entry.map_or_else(|| Author::new(*id), |entry| author_of(&entry));
-            vouch(&author)?;
-            let admitted = author.is_admitted(&shared.query.genesis);
-            shared.authors.add(author, admitted)
+    let known = loop {
+        if let Some(known) = shared.authors.find(id) {
+            break known;
+        }
+        parse_author(id).map_err(|error| Refusal::Key { author: *id, error })?;
+        let generation = shared.authors.generation();
+        let entry = shared.query.ask(|index| index.author(SUITE_ED25519, id)).map_err(lookup)?;
+        let author = entry.map_or_else(|| Author::new(*id), |entry| author_of(&entry));
+        vouch(&author)?;
+        let admitted = author.is_admitted(&shared.query.genesis);
+        if let Some(known) = shared.authors.add(author, admitted, generation) {
+            break known;
         }
     };
     if met.len() == MET_COUNT_MAX {

@@ -186,6 +186,7 @@ impl Ledger {
             key: Arc::clone(&key),
             start,
             segment_size: home.segment_size(),
+            author_count_max: options.author_count_max,
             verifier: EntropyVerifier::new(Arc::clone(&shared.suspects)),
         });
         let engine = Some(spawn("annals-engine", move || engine.run())?);
@@ -357,7 +358,8 @@ fn announce(shared: &Shared, mut replayed: Sequencer) -> Sequencer {
     let genesis = shared.query.genesis.clone();
     for author in replayed.authors_mut() {
         let admitted = author.is_admitted(&genesis);
-        shared.authors.add(Author::clone(author), admitted);
+        // Nobody has forgotten anything yet.
+        let _ = shared.authors.add(Author::clone(author), admitted, 0);
     }
     // The engine takes them as it takes all others: as arrivals.
     Sequencer::new(shared.ledger(), genesis)

@@ -74,6 +74,8 @@ pub struct Options {
     pub appender_count_max: u32,
     /// Records that one appender may have outstanding.
     pub outstanding_max: u32,
+    /// Authors remembered beyond a segment's end, some 400 bytes each; those of the open segment always are.
+    pub author_count_max: usize,
     /// Which device writes.
     pub device: DeviceChoice,
     /// A rule of the embedder's own.
@@ -91,6 +93,7 @@ impl Default for Options {
             verifier_count: None,
             appender_count_max: 1024,
             outstanding_max: 16_384,
+            author_count_max: 262_144,
             device: DeviceChoice::Best,
             policy: None,
             clock_jump_max: Duration::from_hours(7 * 24),

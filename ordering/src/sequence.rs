@@ -140,9 +140,7 @@ impl Sequencer {
     ///
     /// [`SequenceError`] if it is refused; nothing has changed then.
     ///
-    /// # Panics
-    ///
-    /// If the author that an admit or revoke record names was not added before: that is our own bug.
+    /// The author that an admit or revoke record names must have been added, or the record is refused as evicted.
     pub fn offer(&mut self, slot: u32, head: &Head, payload: &[u8], seq: u64) -> Result<Verdict, SequenceError> {
         if head.ledger != self.ledger {
             return Err(SequenceError::Ledger);
@@ -152,7 +150,14 @@ impl Sequencer {
             return Err(SequenceError::Evicted);
         }
         let order = if head.kind.is_engine() {
-            Some(genesis::order(&self.genesis, head, payload)?)
+            let order = genesis::order(&self.genesis, head, payload)?;
+            // The gate resolves the named author before the claim, and replay before it offers the record.
+            if let Order::Admit(id) | Order::Revoke(id) = order
+                && !self.slots.contains_key(&id)
+            {
+                return Err(SequenceError::Evicted);
+            }
+            Some(order)
         } else if author.is_admitted(&self.genesis) {
             None
         } else {
@@ -176,9 +181,8 @@ impl Sequencer {
             Order::Admit(id) => (id, Statement::Admitted(seq)),
             Order::Revoke(id) => (id, Statement::Revoked(seq)),
         };
-        // The gate resolves the named author before the claim, and replay before it offers the record.
         let slot = self.slots.get(&id).copied();
-        assert!(slot.is_some(), "the author named by an engine record was added before");
+        assert!(slot.is_some(), "a record that names an unknown author was refused");
         if let Some(author) = slot.and_then(|slot| self.authors.get_mut(slot as usize)) {
             author.statement = statement;
             author.touched = true;

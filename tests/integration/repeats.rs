@@ -1,7 +1,7 @@
 //! The same record again: one place in the order, one receipt, whoever sends it and whenever.
 
 use crate::support::{Place, key, record};
-use annals::{Ack, Refusal};
+use annals::{Ack, Appender, Creation, Ledger, Options, Refusal};
 use std::sync::Barrier;
 
 #[test]
@@ -63,6 +63,46 @@ fn a_repeat_is_told_from_a_conflict_and_from_a_stale_nonce_across_restarts() {
     let within = record(id, &key(1), 4500, b"within the window, never used");
     assert_eq!(ledger.appender().unwrap().append_wait(&within).unwrap().seq, 3);
     ledger.close().unwrap();
+}
+
+#[test]
+fn forgotten_authors_are_looked_up_again_and_no_nonce_is_taken_twice() {
+    let place = Place::new();
+    let creation = Creation { segment_size: 2 << 20, ..Creation::open("annals.example/forgotten") };
+    let options = Options { author_count_max: 2, ..Options::default() };
+    let ledger = Ledger::create(&place.path(), &creation, options).unwrap();
+    let id = ledger.id();
+    // Eight threads whose authors overlap: each sends what its neighbour sends too, over many segments.
+    let append = |appender: &mut Appender, bytes: &[u8]| loop {
+        match appender.append_wait(bytes) {
+            // The author was forgotten between the gate and the sequencer.
+            Err(Refusal::Pushback) => std::thread::yield_now(),
+            answer => return answer.unwrap(),
+        }
+    };
+    let answers: Vec<Vec<Ack>> = std::thread::scope(|scope| {
+        let run = |thread: u8| {
+            let (mut appender, mut acks) = (ledger.appender().unwrap(), Vec::new());
+            for nonce in 0..60 {
+                for author in [thread, (thread + 1) % 8] {
+                    let bytes = record(id, &key(100 + author), nonce, &vec![author; 30_000]);
+                    acks.push(append(&mut appender, &bytes));
+                }
+            }
+            acks
+        };
+        let threads: Vec<_> = (0..8).map(|thread| scope.spawn(move || run(thread))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(ledger.reader().next_seq(), 1 + 8 * 60, "each is there once");
+    for (thread, acks) in answers.iter().enumerate() {
+        let neighbour = &answers[(thread + 1) % 8];
+        let theirs = acks.iter().skip(1).step_by(2);
+        assert!(theirs.eq(neighbour.iter().step_by(2)), "both got the same answers");
+    }
+    assert!(4 < ledger.reader().head().unwrap().end.0, "several segments");
+    ledger.close().unwrap();
+    annals::check_ledger(&place.path(), None, &mut |_, _| {}).unwrap();
 }
 
 #[test]

@@ -306,8 +306,11 @@ impl<'a> Run<'a> {
     fn told(&mut self, unit: &Unit, answer: Result<Ack, Refusal>) -> Result<Option<Stopped>, CommandError> {
         let answer = match answer {
             Err(Refusal::NonceConflict { .. } | Refusal::NonceStale(_)) if self.job.is_some() => {
-                self.send_anew(unit)?
+                self.give_another_nonce(unit)?;
+                self.send_again(unit)?
             }
+            // Taken into the ring and refused for the moment: its nonce is free still.
+            Err(Refusal::Pushback) => self.send_again(unit)?,
             other => other,
         };
         match answer {
@@ -329,18 +332,20 @@ impl<'a> Run<'a> {
     }
 
     /// Somebody else used the nonce that the job had in mind: the record is not in the ledger and gets another.
-    fn send_anew(&mut self, unit: &Unit) -> Result<Result<Ack, Refusal>, CommandError> {
+    fn give_another_nonce(&mut self, unit: &Unit) -> Result<(), CommandError> {
         let nonce = self.reader.next_nonce(&self.key.public())?.saturating_add(OUTSTANDING_MAX as u64);
-        if let Some(job) = &mut self.job {
-            job.move_to(unit.record, nonce)?;
+        match &mut self.job {
+            Some(job) => job.move_to(unit.record, nonce),
+            None => Ok(()),
         }
+    }
+
+    fn send_again(&mut self, unit: &Unit) -> Result<Result<Ack, Refusal>, CommandError> {
         let record = self.sign(unit)?;
         loop {
             match self.appender.append_wait(record.bytes()) {
-                Err(Refusal::Pushback) => {
-                    // What is outstanding makes room by itself; it is answered after this one.
-                    std::thread::yield_now();
-                }
+                // What is outstanding makes room by itself; it is answered after this one.
+                Err(Refusal::Pushback) => std::thread::yield_now(),
                 other => return Ok(other),
             }
         }
