@@ -366,7 +366,9 @@ impl Engine {
         };
         match self.log.step(&plan)? {
             Step::Seal => return Ok(true),
-            Step::Wait | Step::Closed => {}
+            Step::Wait => {}
+            // Published behind the closing mark: not taken, and told so, or the ring would never be empty.
+            Step::Closed => self.refuse_waiting(RefusalCode::Overloaded),
             Step::Opening => {
                 let mark = self.log.seal_opening(self.chain.frontier());
                 self.submit(mark)?;
@@ -446,7 +448,7 @@ impl Engine {
             Preparation::Full(then) => FULL_RETRY <= Reading::now().monotonic.saturating_duration_since(then),
         };
         if matches!(self.preparation, Preparation::Full(_)) && !again {
-            self.refuse_waiting();
+            self.refuse_waiting(RefusalCode::DiskFull);
         }
         if again {
             self.preparation = Preparation::Asked;
@@ -454,12 +456,12 @@ impl Engine {
         }
     }
 
-    /// No room for another segment: everything that waits is refused, reading goes on.
-    fn refuse_waiting(&mut self) {
+    /// Refuses everything that waits; reading goes on.
+    fn refuse_waiting(&mut self, code: RefusalCode) {
         let mut waiters = Vec::new();
         let end = draft::waiters(&self.drain, &mut waiters);
         self.drain.release_to(end);
-        waiters.into_iter().for_each(|waiter| self.answer(waiter, Outcome::Refused(RefusalCode::DiskFull)));
+        waiters.into_iter().for_each(|waiter| self.answer(waiter, Outcome::Refused(code)));
     }
 
     /// Takes the segment that a worker created, or asks for one ahead of need.

@@ -198,6 +198,28 @@ fn a_job_goes_on_after_somebody_else_used_its_nonces() {
 }
 
 #[test]
+fn a_job_spares_other_files_and_counts_by_place() {
+    let bench = Bench::new();
+    for (name, text) in [("words", "no journal\nat all"), ("line", "one line\n"), ("bytes", "\u{fffd}")] {
+        std::fs::write(bench.path(name), text).unwrap();
+        let output = bench.append(&["--job", &bench.at(name), "--files", &bench.at("key")]).output().unwrap();
+        assert_eq!(output.status.code(), Some(64), "{}", text_of(&output));
+        assert_eq!(std::fs::read_to_string(bench.path(name)).unwrap(), text, "it is as it was");
+    }
+    std::fs::write(bench.path("b"), "second").unwrap();
+    let (job, a, b) = (bench.at("job"), bench.at("a"), bench.at("b"));
+    let arguments = ["--job", &job, "--files", &a, &b];
+    assert_eq!(bench.append(&arguments).output().unwrap().status.code(), Some(1), "the first is not there yet");
+    std::fs::write(bench.path("a"), "first").unwrap();
+    assert!(bench.append(&arguments).output().unwrap().status.success());
+    assert_eq!(bench.contents(), ["second", "first"], "each once");
+}
+
+fn text_of(output: &Output) -> String {
+    text(&output.stderr)
+}
+
+#[test]
 fn bad_lines_are_told_by_number_and_the_rest_goes_on() {
     let bench = Bench::new();
     let large = "L".repeat((1 << 20) + 1);

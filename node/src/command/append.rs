@@ -71,8 +71,6 @@ struct Run<'a> {
     reader: Reader,
     job: Option<Job>,
     next_nonce: u64,
-    /// Records made so far.
-    records: u64,
     /// Lines or files read so far.
     lines: u64,
     /// Bytes of them.
@@ -98,7 +96,6 @@ impl<'a> Run<'a> {
             reader,
             job,
             next_nonce,
-            records: 0,
             lines: 0,
             bytes: 0,
             refused: 0,
@@ -160,7 +157,9 @@ impl<'a> Run<'a> {
         let salt = if self.append.no_salt { 0 } else { SALT_SIZE };
         let (mut items, mut size) = (Vec::new(), 0);
         let (mut first, mut last) = (0, 0);
-        while items.len() < most {
+        let mut places = 0;
+        while items.is_empty() || places < most {
+            places += 1;
             let (line, content) = match carry.take() {
                 Some(carried) => carried,
                 None => match input.next().map_err(|source| self.read_error(source))? {
@@ -198,9 +197,8 @@ impl<'a> Run<'a> {
         if items.is_empty() {
             return Ok(None);
         }
-        let record = self.records;
-        self.records += 1;
-        Ok(Some(Ok(Unit { record, first, last, items })))
+        // Numbered by its place in the input, so that a line that is refused today and not tomorrow moves no other.
+        Ok(Some(Ok(Unit { record: first - 1, first, last, items })))
     }
 
     fn read_error(&self, source: std::io::Error) -> CommandError {

@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 
 /// A journal has a head and a line for each nonce that was given anew; more than this is none.
 const JOURNAL_SIZE_MAX: u64 = 256 << 20;
+/// How every journal begins.
+const HEAD_START: &str = "{\"annals_job\":";
 
 /// What the records of a job have in common.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -73,12 +75,19 @@ impl Job {
         let mut options = OpenOptions::new();
         let file = options.read(true).append(true).create(true).mode(0o600).open(path).map_err(failed)?;
         let mut text = String::new();
-        (&file).take(JOURNAL_SIZE_MAX).read_to_string(&mut text).map_err(failed)?;
+        (&file)
+            .take(JOURNAL_SIZE_MAX)
+            .read_to_string(&mut text)
+            .map_err(|_| CommandError::Job { path: path.to_owned(), reason: "is no text" })?;
+        let bad = |reason| CommandError::Job { path: path.to_owned(), reason };
+        let start = text.get(..text.len().min(HEAD_START.len())).unwrap_or(&text);
+        if !HEAD_START.starts_with(start) {
+            return Err(bad("is something else; nothing was changed in it"));
+        }
         // A line that a crash cut short was never acted upon.
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         file.set_len(whole as u64).map_err(failed)?;
         text.truncate(whole);
-        let bad = |reason| CommandError::Job { path: path.to_owned(), reason };
         let mut lines = text.lines();
         let head = match lines.next() {
             Some(line) => serde_json::from_str(line).map_err(|_| bad("is no journal of a job"))?,

@@ -2,8 +2,8 @@
 //!
 //! A data write is two linked submissions, an O_DIRECT write and an fdatasync, with one completion: that of the sync, or
 //! that of the write if it failed, which cancels the sync. Where cores are idle this is as fast as one write with
-//! RWF_DSYNC. Where verification keeps them busy it is many times faster (256 KiB on two busy cores, Linux 6.18: median
-//! 0.1 against 3.9 ms): the kernel finishes a write with RWF_DSYNC in a worker bound to the core that took the interrupt,
+//! RWF_DSYNC. Where verification keeps them busy it is many times faster (256 KiB on two busy cores, Linux 6.18: mean
+//! 0.1 against 0.7 to 3.9 ms): the kernel finishes a write with RWF_DSYNC in a worker bound to the core that took the interrupt,
 //! which waits there for a tick; a linked sync goes to whichever core is free. A kernel that can't leave out the write's
 //! own completion (before Linux 5.17) is given RWF_DSYNC.
 //!
@@ -163,6 +163,8 @@ pub fn operations() -> Result<[UringOperation; 3], UringError> {
 
 impl UringDevice {
     /// A device on a directory of segments.
+    ///
+    /// It may move between threads, but a thread that ends takes its writes in flight with it: the kernel cancels them.
     ///
     /// # Errors
     ///

@@ -163,6 +163,23 @@ fn a_linked_write_is_durable_by_its_sync_alone() {
 }
 
 #[test]
+fn a_sync_does_not_run_if_its_write_failed() {
+    both_ways(|mut device, disk| {
+        let read_only = FileDisk::new(disk.path(0).parent().unwrap(), Access::Read);
+        device.flights.push(flight(1, 1, read_only.file(0).unwrap()));
+        device.start(0).unwrap();
+        device.enter(1, None).unwrap();
+        // Time for a sync that does not wait for its write.
+        std::thread::sleep(Duration::from_millis(50));
+        device.enter(0, None).unwrap();
+        let found: Vec<_> = std::iter::from_fn(|| device.next_completion()).collect();
+        device.finish(0, Ok(()));
+        let found: Vec<_> = found.into_iter().map(|(carried, result)| (submission(carried).1, result)).collect();
+        assert_eq!(found, [(Part::Write, -Errno::BADF.raw_os_error())]);
+    });
+}
+
+#[test]
 fn what_is_left_of_a_broken_link_counts_for_nothing() {
     both_ways(|mut device, disk| {
         let read_only = FileDisk::new(disk.path(0).parent().unwrap(), Access::Read);
@@ -184,16 +201,16 @@ fn what_is_left_of_a_broken_link_counts_for_nothing() {
 }
 
 #[test]
-fn a_device_used_in_one_thread_may_go_in_another() {
+fn a_device_used_in_one_thread_goes_on_and_ends_in_another() {
     both_ways(|mut device, disk| {
         let served = std::thread::spawn(move || {
             device.submit(write(1, 1)).unwrap();
             let count = reap_all(&mut device).len();
-            device.submit(write(2, 64)).unwrap();
             (device, count)
         });
-        let (device, count) = served.join().unwrap();
+        let (mut device, count) = served.join().unwrap();
         assert_eq!(count, 1);
+        device.submit(write(2, 64)).unwrap();
         drop(device);
         let mut found = PageBuffer::new(64 * 4096);
         disk.read(0, 8192, &mut found).unwrap();
