@@ -11,6 +11,7 @@ use annals_ordering::ring::{Entry, Known, Pushback};
 use annals_ordering::slots::{Outcome, RefusalCode};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -241,6 +242,8 @@ impl Pending {
             RefusalCode::NotAdmitted | RefusalCode::Revoked => Refusal::NotAdmitted(AuthorId::from_bytes(author)),
             RefusalCode::NotAdmin | RefusalCode::EngineRecord | RefusalCode::Ledger => Refusal::EngineRecord,
             RefusalCode::DiskFull => Refusal::DiskFull,
+            // Published in the moment of closing, behind the closing mark.
+            RefusalCode::Overloaded if self.line.shared.closing.load(Ordering::Acquire) => Refusal::Closed,
             RefusalCode::UnknownAuthor | RefusalCode::Overloaded | _ => Refusal::Pushback,
         }
     }

@@ -140,6 +140,8 @@ impl Ledger {
         make_device: impl FnOnce(&Arc<FileDisk>) -> Result<Box<dyn Device>, OpenError>,
     ) -> Result<Self, OpenError> {
         let lock = home.lock()?;
+        // Derived data: if its directory was removed, it is made again; if that fails, memory answers.
+        let _ = std::fs::create_dir(home.index());
         let key = Arc::new(home.read_key()?);
         let files = Arc::new(FileDisk::new(&home.segments(), Access::Write));
         let disk: Arc<dyn Disk> = Arc::clone(&files) as Arc<dyn Disk>;

@@ -52,8 +52,10 @@ pub(crate) fn rebuild(
             Ok(pending) => {
                 needed.pop();
                 index.install(&pending);
-                if let Some(store) = store {
-                    pending.write(store)?;
+                // A file that can't be written costs the next opening a rebuild; memory answers until then.
+                if let Some(store) = store
+                    && pending.write(store).is_ok()
+                {
                     index.written(&pending);
                 }
             }

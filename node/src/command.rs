@@ -99,9 +99,10 @@ fn open_to_read(dir: &Path) -> Result<Opened, CommandError> {
             Ok(Opened { ledger: Some(ledger), reader })
         }
         // Held by a writer, or not ours to write: a reader needs neither lock nor key.
-        Err(OpenError::Home(HomeError::Held { .. } | HomeError::Key(_) | HomeError::Io { .. })) => {
-            Ok(Opened { ledger: None, reader: Reader::open(dir)? })
-        }
+        Err(
+            OpenError::WrongKey { .. }
+            | OpenError::Home(HomeError::Held { .. } | HomeError::Key(_) | HomeError::Io { .. }),
+        ) => Ok(Opened { ledger: None, reader: Reader::open(dir)? }),
         Err(error) => Err(error.into()),
     }
 }

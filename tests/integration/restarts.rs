@@ -42,7 +42,6 @@ fn reopening_twenty_segments_reads_the_last_one_only() {
     assert!(report.indexes_missing.is_empty());
     // Indexes are derived: without them everything is answered all the same, and they are made again.
     std::fs::remove_dir_all(place.path().join("index")).unwrap();
-    std::fs::create_dir(place.path().join("index")).unwrap();
     let ledger = place.open();
     assert_eq!(ledger.appender().unwrap().append_wait(&first).unwrap().seq, 1);
     assert_eq!(ledger.reader().prove(3).unwrap(), receipt);
