@@ -1,14 +1,18 @@
 //! Disks: the blocking operations on a ledger's segments, shared by recovery, readers and checks.
 //!
-//! One trait, a directory of real files behind it ([`FileDisk`]) or memory ([`MemoryDisk`]) for tests. Reads and
-//! writes are whole pages at page offsets. A write is durable when it returns. Nothing here knows what the
+//! One trait, a directory of real files behind it ([`FileDisk`]), memory ([`MemoryDisk`]) for tests, or a disk that does
+//! what bad disks do ([`SimulatedDisk`]). Reads and writes are whole pages at page offsets. A write is durable when it returns. Nothing here knows what the
 //! bytes mean, and no error is retried but an interrupted call.
 
+mod dice;
 mod file;
 mod memory;
+mod simulated;
 
+pub use dice::Dice;
 pub use file::{Access, FileDisk};
 pub use memory::MemoryDisk;
+pub use simulated::{Failure, Habits, SimulatedDevice, SimulatedDisk, Trouble};
 
 use crate::buffer::PageBuffer;
 use std::fmt::Debug;
@@ -39,6 +43,10 @@ pub enum Operation {
     Write,
     /// Asking for free space.
     Space,
+    /// Making the segments' names durable.
+    Sync,
+    /// Waiting for the writes of a process that is gone.
+    Lock,
 }
 
 impl std::fmt::Display for Operation {
@@ -50,6 +58,8 @@ impl std::fmt::Display for Operation {
             Self::Read => "read",
             Self::Write => "write",
             Self::Space => "ask for free space",
+            Self::Sync => "sync the directory of",
+            Self::Lock => "lock",
         })
     }
 }
@@ -165,6 +175,16 @@ pub trait Disk: Send + Sync + Debug {
     ///
     /// [`DiskError`]; how much was written is not known then.
     fn write(&self, number: u64, offset: u64, from: &PageBuffer) -> Result<(), DiskError>;
+
+    /// Makes durable that the segments which are listed are there.
+    ///
+    /// A process that was killed may have left a segment whose name a power cut still takes, with all that is written to
+    /// it afterwards; so a writer asks for this before it writes.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError`] if the directory can't be synced.
+    fn sync_names(&self) -> Result<(), DiskError>;
 
     /// Free bytes for new segments.
     ///

@@ -8,9 +8,10 @@ use super::{Disk, DiskError, Operation, SegmentFile, check_aligned};
 use crate::buffer::PageBuffer;
 use annals_core::limits::PAGE_SIZE;
 use parking_lot::RwLock;
-use rustix::fs::{FallocateFlags, OFlags, RenameFlags, renameat_with};
+use rustix::event::{Timespec, poll};
+use rustix::fs::{FallocateFlags, FlockOperation, OFlags, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -21,12 +22,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Bytes of zeros written at a time.
 const ZEROS_AT_ONCE: usize = 1 << 20;
 
+/// Between two looks whether a file is still written to.
+const LOCK_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+/// Looks before it is given up: half a minute, longer than a disk lets a write hang.
+const LOCK_WAITS_MAX: u32 = 6_000;
+
 /// The segments in a directory.
 #[derive(Debug)]
 pub struct FileDisk {
     directory: PathBuf,
     access: Access,
     files: RwLock<HashMap<u64, Arc<File>>>,
+    /// Segments whose files are locked against other writers.
+    locked: RwLock<HashSet<u64>>,
     bytes_read: AtomicU64,
 }
 
@@ -45,7 +53,8 @@ impl FileDisk {
         Self {
             directory: directory.to_owned(),
             access,
-            files: RwLock::new(HashMap::new()),
+            files: RwLock::default(),
+            locked: RwLock::default(),
             bytes_read: AtomicU64::new(0),
         }
     }
@@ -80,6 +89,40 @@ impl FileDisk {
         Ok(Arc::clone(self.files.write().entry(number).or_insert(file)))
     }
 
+    /// Waits until nothing that a process now gone has sent to the newest segments can land any more, and locks them.
+    ///
+    /// A process that is killed while io_uring writes for it lets go of its ledger's lock before those writes end: a request
+    /// keeps only the file that it writes to. So that file is locked by whoever writes, and a writer asks for this before
+    /// it reads where the ledger ends. On a file system without locks there is nothing to wait for.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError`] if a write of another process does not end, or a file can't be opened.
+    pub fn lock_newest(&self) -> Result<(), DiskError> {
+        // The newest segment may be only prepared; the one before it is written to then.
+        self.segments()?.iter().rev().take(2).try_for_each(|segment| self.lock(segment.number).map(drop))
+    }
+
+    /// Lets other writers at the segments: nothing is written through this disk any more.
+    pub fn unlock(&self) {
+        let files = self.files.read();
+        for number in self.locked.write().drain() {
+            if let Some(file) = files.get(&number) {
+                // Closing the file does it too; this only does not wait for readers that still hold it.
+                let _ = flock(file, FlockOperation::Unlock);
+            }
+        }
+    }
+
+    fn lock(&self, number: u64) -> Result<Arc<File>, DiskError> {
+        let file = self.file(number)?;
+        if !self.locked.read().contains(&number) {
+            wait_for_lock(&file).map_err(|error| DiskError::from_io(&error, Operation::Lock, number, 0))?;
+            self.locked.write().insert(number);
+        }
+        Ok(file)
+    }
+
     /// The file of a segment in which so many bytes may be written at an offset.
     ///
     /// # Errors
@@ -89,7 +132,7 @@ impl FileDisk {
     pub(crate) fn check_place(&self, number: u64, offset: u64, length: usize) -> Result<Arc<File>, DiskError> {
         check_aligned(number, offset)?;
         debug_assert!(PAGE_SIZE <= length, "an empty write is our own bug");
-        let file = self.file(number)?;
+        let file = self.lock(number)?;
         let size = file.metadata().map_err(|error| DiskError::from_io(&error, Operation::Write, number, offset))?.len();
         let end = offset.saturating_add(length as u64);
         if size < end { Err(DiskError::Short { segment: number, end }) } else { Ok(file) }
@@ -109,6 +152,23 @@ impl FileDisk {
         let here = rustix::fs::CWD;
         renameat_with(here, &temporary, here, &path, RenameFlags::NOREPLACE)?;
         File::open(&self.directory)?.sync_all()
+    }
+}
+
+/// Locks a file against other writers; a write in flight keeps it locked.
+fn wait_for_lock(file: &File) -> io::Result<()> {
+    let mut waits = 0;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if waits < LOCK_WAITS_MAX => {
+                waits += 1;
+                // Interrupted or failed, it is a shorter pause.
+                let _ = poll(&mut [], Some(&LOCK_PAUSE));
+            }
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOLCK) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 
@@ -168,6 +228,11 @@ impl Disk for FileDisk {
         file.write_all_at(from, offset)
             .and_then(|()| file.sync_data())
             .map_err(|error| DiskError::from_io(&error, Operation::Write, number, offset))
+    }
+
+    fn sync_names(&self) -> Result<(), DiskError> {
+        let synced = File::open(&self.directory).and_then(|directory| directory.sync_all());
+        synced.map_err(|error| DiskError::from_io(&error, Operation::Sync, 0, 0))
     }
 
     fn available(&self) -> Result<u64, DiskError> {

@@ -89,6 +89,10 @@ impl Disk for MemoryDisk {
         self.range(number, offset, from.len(), |bytes| bytes.copy_from_slice(from))
     }
 
+    fn sync_names(&self) -> Result<(), DiskError> {
+        Ok(())
+    }
+
     fn available(&self) -> Result<u64, DiskError> {
         Ok(u64::MAX)
     }
