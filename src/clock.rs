@@ -29,6 +29,27 @@ impl Reading {
     }
 }
 
+/// Where an open ledger's readings come from.
+#[derive(Clone, Debug)]
+pub(crate) enum Time {
+    /// The machine's clocks.
+    Machine,
+    /// What a simulation says.
+    #[cfg(test)]
+    Simulated(std::sync::Arc<parking_lot::Mutex<Reading>>),
+}
+
+impl Time {
+    /// Looks at the clocks.
+    pub(crate) fn now(&self) -> Reading {
+        match self {
+            Self::Machine => Reading::now(),
+            #[cfg(test)]
+            Self::Simulated(reading) => *reading.lock(),
+        }
+    }
+}
+
 /// Looks again and again, for at most so long, whether something is there; whether it came.
 ///
 /// For waits about as long as waking a sleeping thread takes.

@@ -1,9 +1,8 @@
 //! Making a ledger: its directory, its key, and block 0 with the genesis record alone.
 
 use crate::clock::Reading;
-use crate::engine::new_segment;
 use crate::home::{Home, check_free, parent};
-use crate::key_path::{generate_key, read_key, write_key};
+use crate::key_path::{generate_key, random_bytes, read_key, write_key};
 use crate::open_error::OpenError;
 use crate::options::Creation;
 use annals_core::body::{BodyLayout, BodyWriter};
@@ -17,7 +16,7 @@ use annals_storage::disk::{Access, Disk, FileDisk};
 use annals_storage::frame::HashedHeader;
 use annals_storage::log::{CloseStep, Log, Step};
 use annals_storage::recovery::recover;
-use annals_storage::segment::is_segment_size;
+use annals_storage::segment::{SegmentHeader, is_segment_size};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -61,7 +60,15 @@ fn fill(home: &Home, creation: &Creation, given: Option<SigningKey>) -> Result<(
     };
     let genesis = genesis(creation, &key)?;
     let disk = FileDisk::new(&home.segments(), Access::Write);
-    append_genesis(&disk, &genesis, &key, creation.segment_size, creation.random.is_some())
+    let clock_ms = Reading::now().wall_ms;
+    let claimed_ms = if creation.random.is_some() { 0 } else { clock_ms };
+    let segment_key = random_bytes().map_err(crate::home::HomeError::from)?;
+    append_genesis(
+        &disk,
+        &genesis,
+        &key,
+        Birth { segment_size: creation.segment_size, segment_key, clock_ms, claimed_ms },
+    )
 }
 
 fn genesis(creation: &Creation, key: &SigningKey) -> Result<Genesis, OpenError> {
@@ -85,19 +92,32 @@ fn genesis(creation: &Creation, key: &SigningKey) -> Result<Genesis, OpenError> 
     Genesis::parse(&genesis.encode()).map_err(OpenError::Genesis)
 }
 
-/// Writes block 0 and closes the log.
-fn append_genesis(
-    disk: &FileDisk,
+/// When and on what a ledger is born.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Birth {
+    /// Bytes of each segment.
+    pub(crate) segment_size: u64,
+    /// Random key of the first segment.
+    pub(crate) segment_key: [u8; 32],
+    /// Ordered time of block 0, ms since the Unix epoch.
+    pub(crate) clock_ms: u64,
+    /// The time that the genesis record claims.
+    pub(crate) claimed_ms: u64,
+}
+
+/// Writes block 0 to an empty disk and closes the log.
+pub(crate) fn append_genesis(
+    disk: &dyn Disk,
     genesis: &Genesis,
     key: &SigningKey,
-    segment_size: u64,
-    is_fixed: bool,
+    birth: Birth,
 ) -> Result<(), OpenError> {
-    let clock_ms = Reading::now().wall_ms;
-    let (head, payload) = genesis.record(key, if is_fixed { 0 } else { clock_ms });
+    let Birth { segment_size, segment_key, clock_ms, claimed_ms } = birth;
+    let (head, payload) = genesis.record(key, claimed_ms);
     let id = record_id(&head);
     let ledger = LedgerId::from_bytes(id.to_bytes());
-    disk.create_segment(0, segment_size, &new_segment(ledger, 0, segment_size)?.encode())?;
+    let first = SegmentHeader { ledger, number: 0, size: segment_size, key: segment_key };
+    disk.create_segment(0, segment_size, &first.encode())?;
     let recovered = recover(disk, Some(ledger), &mut |_| ControlFlow::Continue(()))?;
     let (mut log, mut chain) = (Log::new(&recovered), Chain::empty(ledger));
     let Ok(layout) = BodyLayout::new(1, payload.len()) else { unreachable!("a genesis record is a record") };

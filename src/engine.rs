@@ -14,10 +14,10 @@
 mod draft;
 mod worker;
 
-pub(crate) use worker::{EntropyVerifier, new_segment, work};
+pub(crate) use worker::{EntropyVerifier, work};
 
 use crate::authors::Known;
-use crate::clock::{Clock, Reading, look_for};
+use crate::clock::{Clock, Time, look_for};
 use crate::ledger::sign;
 use crate::replay::take_touched;
 use crate::shared::{Job, LOOK, Shared};
@@ -101,10 +101,21 @@ pub(crate) struct Parts {
     pub(crate) prepared: Option<LookupKey>,
     pub(crate) device: Box<dyn Device>,
     pub(crate) key: Arc<SigningKey>,
-    pub(crate) start: Reading,
+    pub(crate) time: Time,
     pub(crate) segment_size: u64,
     pub(crate) author_count_max: usize,
     pub(crate) verifier: EntropyVerifier,
+}
+
+/// What a step of the engine came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Progress {
+    /// Something was done; there may be more.
+    Busy,
+    /// There is nothing to do before a completion, a record or a moment of time comes.
+    Idle,
+    /// The ledger is closed.
+    Closed,
 }
 
 /// The engine.
@@ -120,6 +131,7 @@ pub(crate) struct Engine {
     log: Log,
     device: Box<dyn Device>,
     key: Arc<SigningKey>,
+    time: Time,
     clock: Clock,
     segment_size: u64,
     author_count_max: usize,
@@ -150,7 +162,8 @@ impl Drop for LastBreath {
 
 impl Engine {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { shared, drain, mut sequencer, chain, log, prepared, device, key, start, .. } = parts;
+        let Parts { shared, drain, mut sequencer, chain, log, prepared, device, key, time, .. } = parts;
+        let start = time.now();
         let Parts { segment_size, author_count_max, verifier, .. } = parts;
         let mut known = Vec::new();
         // Those replayed come first, so that none is missing when the segment ends.
@@ -166,6 +179,7 @@ impl Engine {
             answered: Vec::new(),
             active: start.monotonic,
             lone: false,
+            time,
             shared,
             drain,
             sequencer,
@@ -182,27 +196,17 @@ impl Engine {
     /// Runs until the ledger is closed and all is written, or until the first failure.
     pub(crate) fn run(mut self) -> Result<(), Halted> {
         let _last = LastBreath(Arc::clone(&self.shared));
-        let result = self.run_until_closed();
-        if let Err(halted) = &result {
-            *self.shared.halted.lock() = Some(halted.clone());
-        }
-        result
-    }
-
-    fn run_until_closed(&mut self) -> Result<(), Halted> {
         let mut armed = false;
         loop {
-            let busy = self.turn()?;
-            if busy {
-                if armed {
-                    self.shared.bell.disarm();
-                    armed = false;
+            match self.step()? {
+                Progress::Closed => return Ok(()),
+                Progress::Busy => {
+                    if std::mem::take(&mut armed) {
+                        self.shared.bell.disarm();
+                    }
+                    continue;
                 }
-                continue;
-            }
-            // Acquire pairs with the Release in `Ledger::close`.
-            if self.shared.closing.load(Ordering::Acquire) && self.close()? {
-                return Ok(());
+                Progress::Idle => {}
             }
             if std::mem::take(&mut self.lone) && look_for(LOOK, || !self.shared.ring.is_empty()) {
                 // Who waited for the last record sends the next one now.
@@ -214,11 +218,36 @@ impl Engine {
                 armed = true;
                 continue;
             }
-            let timeout = self.timeout();
-            self.device.wait(timeout).map_err(|cause| self.device_failed(cause))?;
+            self.sleep()?;
             self.shared.bell.disarm();
             armed = false;
         }
+    }
+
+    /// Does what there is to do, without ever sleeping. The first failure is kept for whoever asks, and ends the engine.
+    pub(crate) fn step(&mut self) -> Result<Progress, Halted> {
+        let progress = self.turn().and_then(|busy| {
+            // Acquire pairs with the Release in `Ledger::close`.
+            if busy {
+                Ok(Progress::Busy)
+            } else if self.shared.closing.load(Ordering::Acquire) && self.close()? {
+                Ok(Progress::Closed)
+            } else {
+                Ok(Progress::Idle)
+            }
+        });
+        progress.inspect_err(|halted| self.keep(halted))
+    }
+
+    fn sleep(&mut self) -> Result<(), Halted> {
+        let timeout = self.timeout();
+        let slept = self.device.wait(timeout).map_err(|cause| self.device_failed(cause));
+        slept.inspect_err(|halted| self.keep(halted))
+    }
+
+    /// Keeps the first failure, before anybody who waits is told that there was one.
+    fn keep(&self, halted: &Halted) {
+        self.shared.halted.lock().get_or_insert_with(|| halted.clone());
     }
 
     /// One turn; whether anything was done.
@@ -231,7 +260,7 @@ impl Engine {
         if !busy {
             busy = self.verify_some();
         }
-        let now = Reading::now();
+        let now = self.time.now();
         if busy {
             self.active = now.monotonic;
         } else if IDLE <= now.monotonic.saturating_duration_since(self.active)
@@ -389,7 +418,7 @@ impl Engine {
 
     /// Seals the draft and submits the block.
     fn seal(&mut self, end: u64) -> Result<(), Halted> {
-        let now = self.clock.tell(Reading::now());
+        let now = self.clock.tell(self.time.now());
         let frontier_length = self.chain.frontier().hashes().len();
         let layout = self.draft.layout();
         let Ok(plan) = self.log.plan(frontier_length, layout.size()) else {
@@ -445,7 +474,7 @@ impl Engine {
         let again = match self.preparation {
             Preparation::None => true,
             Preparation::Asked | Preparation::Done(_) => false,
-            Preparation::Full(then) => FULL_RETRY <= Reading::now().monotonic.saturating_duration_since(then),
+            Preparation::Full(then) => FULL_RETRY <= self.time.now().monotonic.saturating_duration_since(then),
         };
         if matches!(self.preparation, Preparation::Full(_)) && !again {
             self.refuse_waiting(RefusalCode::DiskFull);
@@ -475,7 +504,7 @@ impl Engine {
                 return Ok(true);
             }
             Some(Err(DiskError::Full { .. })) => {
-                self.preparation = Preparation::Full(Reading::now().monotonic);
+                self.preparation = Preparation::Full(self.time.now().monotonic);
                 return Ok(true);
             }
             Some(Err(cause)) => return Err(self.device_failed(cause)),

@@ -4,48 +4,36 @@
 mod tests;
 
 use crate::appender::{Ack, Appender};
-use crate::authors::Authors;
-use crate::clock::Reading;
+use crate::assembly::{Assembled, Material, assemble};
+use crate::clock::{Reading, Time};
 use crate::creating::create;
-use crate::engine::{Engine, EntropyVerifier, Parts, work};
+use crate::engine::work;
 use crate::follower::{FollowError, Follower, Following, Position};
 use crate::home::{Home, Lock};
-use crate::loading::{Loader, read_genesis};
 use crate::open_error::OpenError;
 use crate::options::{Creation, DeviceChoice, Options};
-use crate::query::Query;
 use crate::reader::Reader;
 use crate::refusal::Refusal;
-use crate::shared::{Bell, Jobs, Shared};
+use crate::shared::Shared;
 use annals_core::block::BlockHeader;
 use annals_core::checkpoint::{Checkpoint, Vkey};
 use annals_core::genesis::{Genesis, engine_head};
 use annals_core::hash::LedgerId;
-use annals_core::limits::PAYLOAD_SIZE_MAX;
 use annals_core::record::Kind;
 use annals_core::signature::SigningKey;
-use annals_ordering::park::Parking;
-use annals_ordering::registry::{Registry, RegistryFull};
-use annals_ordering::ring::Ring;
-use annals_ordering::seal::Chain;
-use annals_ordering::sequence::{Author, Sequencer};
+use annals_ordering::registry::RegistryFull;
 use annals_ordering::slots::Slots;
-use annals_ordering::verify::Suspects;
 use annals_storage::device::{Device, PwriteDevice, UringDevice};
 use annals_storage::disk::{Access, Disk, FileDisk};
 use annals_storage::frame::Slot;
-use annals_storage::index::{FileIndexStore, IndexStore, LookupKey};
-use annals_storage::log::{Halted, Log};
-use annals_storage::recovery::{Cut, Recovered, recover};
+use annals_storage::index::{FileIndexStore, IndexStore};
+use annals_storage::log::Halted;
+use annals_storage::recovery::Cut;
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use std::time::Duration;
-
-/// How far the machine's clock may be behind the newest block.
-const CLOCK_BEHIND_MS_MAX: u64 = 5_000;
 
 /// Why closing was not clean.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -89,6 +77,7 @@ pub struct Ledger {
     shared: Arc<Shared>,
     key: Arc<SigningKey>,
     path: PathBuf,
+    files: Arc<FileDisk>,
     device: &'static str,
     outstanding_max: u32,
     cut: Option<Cut>,
@@ -142,63 +131,40 @@ impl Ledger {
         let lock = home.lock()?;
         // Derived data: if its directory was removed, it is made again; if that fails, memory answers.
         let _ = std::fs::create_dir(home.index());
-        let key = Arc::new(home.read_key()?);
+        let (key, time) = (Arc::new(home.read_key()?), Time::Machine);
         let files = Arc::new(FileDisk::new(&home.segments(), Access::Write));
+        files.lock_newest()?;
         let disk: Arc<dyn Disk> = Arc::clone(&files) as Arc<dyn Disk>;
         let store: Arc<dyn IndexStore> = Arc::new(FileIndexStore::new(&home.index()));
-        let found = Found::load(&disk, &store, &key)?;
-        let bytes_read = disk.bytes_read();
-        let start = Reading::now();
-        check_clock(found.chain.newest(), start.wall_ms, &options)?;
-        let device = make_device(&files)?;
-        let device_name = device.name();
-        let (ring, drain) = Ring::new(options.ring_size, PAYLOAD_SIZE_MAX)?;
-        let registry = Arc::new(Registry::new(options.appender_count_max.saturating_add(1)));
-        let shared = Arc::new(Shared {
-            query: found.query,
-            authors: Arc::new(Authors::default()),
-            policy: options.policy.clone(),
-            ring,
-            registry,
-            suspects: Arc::new(Suspects::default()),
-            bell: Bell::new(device.waker()),
-            workers: Parking::new(),
-            cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            idle_workers: AtomicU32::new(0),
-            lookers: AtomicU32::new(0),
-            jobs: Jobs::default(),
-            closing: AtomicBool::new(false),
-            stopped: AtomicBool::new(false),
-            halted: Mutex::new(None),
-        });
-        let sequencer = announce(&shared, found.sequencer);
+        let material = Material { disk, store, key: Arc::clone(&key), segment_size: home.segment_size(), time };
+        let Assembled { shared, engine, disk, cut, bytes_read, device } =
+            assemble(material, &options, || make_device(&files))?;
         let mut workers = Vec::new();
         for _ in 0..options.verifiers() {
             let (shared, disk) = (Arc::clone(&shared), Arc::clone(&disk));
             workers.push(spawn("annals-worker", move || work(&shared, disk.as_ref()))?);
         }
-        let engine = Engine::new(Parts {
-            shared: Arc::clone(&shared),
-            drain,
-            sequencer,
-            chain: found.chain,
-            log: found.log,
-            prepared: found.prepared,
-            device,
-            key: Arc::clone(&key),
-            start,
-            segment_size: home.segment_size(),
-            author_count_max: options.author_count_max,
-            verifier: EntropyVerifier::new(Arc::clone(&shared.suspects)),
-        });
         let engine = Some(spawn("annals-engine", move || engine.run())?);
-        let (outstanding_max, cut) = (options.outstanding_max, found.cut);
+        let outstanding_max = options.outstanding_max;
         let ticker = Mutex::new(appender(&shared, 16).map_err(|full| OpenError::System {
             operation: "make an appender",
             source: std::io::Error::other(full.to_string()),
         })?);
-        let (path, device) = (path.to_owned(), device_name);
-        Ok(Self { shared, key, path, device, outstanding_max, cut, bytes_read, engine, workers, ticker, _lock: lock })
+        let path = path.to_owned();
+        Ok(Self {
+            shared,
+            key,
+            path,
+            files,
+            device,
+            outstanding_max,
+            cut,
+            bytes_read,
+            engine,
+            workers,
+            ticker,
+            _lock: lock,
+        })
     }
 
     /// The ledger's id.
@@ -310,6 +276,8 @@ impl Ledger {
             // A worker that panicked has abandoned its batch; that was answered.
             let _ = worker.join();
         }
+        // Readers that outlive the ledger keep its files open.
+        self.files.unlock();
         result
     }
 }
@@ -339,79 +307,4 @@ pub(crate) fn open_device(disk: &Arc<FileDisk>, choice: DeviceChoice) -> Result<
         return Ok(Box::new(device));
     }
     Ok(Box::new(PwriteDevice::new(Arc::clone(disk) as Arc<dyn Disk>)?))
-}
-
-fn check_clock(newest: Option<&BlockHeader>, now_ms: u64, options: &Options) -> Result<(), OpenError> {
-    let Some(newest) = newest.filter(|_| !options.accept_clock) else { return Ok(()) };
-    let behind_ms = newest.ordered_time_ms.saturating_sub(now_ms);
-    if CLOCK_BEHIND_MS_MAX < behind_ms {
-        return Err(OpenError::ClockBehind { behind_ms });
-    }
-    let ahead_ms = now_ms.saturating_sub(newest.ordered_time_ms);
-    let ahead_ms_max = u64::try_from(options.clock_jump_max.max(Duration::ZERO).as_millis()).unwrap_or(u64::MAX);
-    if ahead_ms_max < ahead_ms {
-        return Err(OpenError::ClockAhead { ahead_ms, ahead_ms_max });
-    }
-    Ok(())
-}
-
-/// Hands the replayed authors to the gate, so that gate and engine number them alike.
-fn announce(shared: &Shared, mut replayed: Sequencer) -> Sequencer {
-    let genesis = shared.query.genesis.clone();
-    for author in replayed.authors_mut() {
-        let admitted = author.is_admitted(&genesis);
-        // Nobody has forgotten anything yet.
-        let _ = shared.authors.add(Author::clone(author), admitted, 0);
-    }
-    // The engine takes them as it takes all others: as arrivals.
-    Sequencer::new(shared.ledger(), genesis)
-}
-
-/// What opening found.
-struct Found {
-    query: Arc<Query>,
-    sequencer: Sequencer,
-    chain: Chain,
-    log: Log,
-    prepared: Option<LookupKey>,
-    cut: Option<Cut>,
-}
-
-impl Found {
-    fn load(disk: &Arc<dyn Disk>, store: &Arc<dyn IndexStore>, key: &Arc<SigningKey>) -> Result<Self, OpenError> {
-        let (ledger, genesis) = read_genesis(disk)?;
-        let (expected, found) = (genesis.vkey.key(), key.public());
-        if expected != found {
-            return Err(OpenError::WrongKey { expected, found });
-        }
-        let mut loader = Loader::new(Arc::clone(disk), Arc::clone(store), ledger, genesis.clone(), true);
-        let recovered = recover(disk.as_ref(), Some(ledger), &mut |frame| loader.visit(frame));
-        if let Some(failure) = loader.take_failure() {
-            return Err(failure);
-        }
-        let recovered: Recovered = recovered?;
-        let Some((loaded, unsigned, stored)) = loader.finish() else { return Err(OpenError::NoGenesis) };
-        let Some(newest) = loaded.newest else { return Err(OpenError::NoGenesis) };
-        recovered.settle(disk.as_ref())?;
-        let mut log = Log::new(&recovered);
-        let next_seq = newest.header.next_seq();
-        let store = Some(Arc::clone(store));
-        let query = Query::new(ledger, genesis.clone(), Arc::clone(disk), Arc::clone(&loaded.index), store, next_seq)
-            .with_key(Arc::clone(key));
-        stored.into_iter().for_each(|slot| query.add_checkpoint(slot));
-        for block in unsigned {
-            let signature = block.checkpoint.sign(&genesis.vkey, key);
-            let slot = Slot { size: block.checkpoint.size, height: block.height, signature };
-            query.add_checkpoint(slot);
-            log.add_checkpoint(slot);
-        }
-        Ok(Self {
-            query: Arc::new(query),
-            sequencer: loaded.replay.into_sequencer(),
-            chain: Chain::resume(newest.header, loaded.frontier),
-            log,
-            prepared: recovered.tail.prepared.as_ref().map(|segment| LookupKey::derive(&segment.key)),
-            cut: recovered.cut,
-        })
-    }
 }

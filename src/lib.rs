@@ -7,6 +7,7 @@
 
 mod abilities;
 mod appender;
+mod assembly;
 mod audit;
 mod authors;
 mod builder;

@@ -89,11 +89,7 @@ fn create_segment(shared: &Shared, disk: &dyn Disk, number: u64, size: u64) -> R
 }
 
 /// The first page of a new segment.
-pub(crate) fn new_segment(
-    ledger: annals_core::hash::LedgerId,
-    number: u64,
-    size: u64,
-) -> Result<SegmentHeader, DiskError> {
+fn new_segment(ledger: annals_core::hash::LedgerId, number: u64, size: u64) -> Result<SegmentHeader, DiskError> {
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|_| {
         let error = std::io::Error::other("no randomness");

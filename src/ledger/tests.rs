@@ -6,6 +6,7 @@ use crate::builder::RecordBuilder;
 use annals_storage::device::{Completion, Waker, Write, WriteKind};
 use annals_storage::disk::{DiskError, Operation};
 use std::io;
+use std::time::Duration;
 
 /// A device whose data writes fail from the `left`-th on; what failed is not written.
 #[derive(Debug)]

@@ -2,9 +2,10 @@
 //!
 //! [`recover`] reads, looks (`scan.rs`), and lets [`decide`] say what the looks mean; it changes nothing. What it
 //! hands back says where the ledger ends and which torn tail has to be cut. [`Recovered::settle`] makes that so, before
-//! anything is appended: it zeroes the tail from its last page backwards, so that a crash in the middle leaves a torn
-//! tail again and never a hole; and it writes once more those last frames that no durable index vouches for, so that
-//! what was read is also durable (a killed process leaves writes in the disk's cache that a power cut may still take).
+//! anything is appended. It makes the segments' names durable. It zeroes the tail from its last page backwards, so that a
+//! crash in the middle leaves a torn tail again and never a hole. And it writes once more those last frames that no
+//! durable index vouches for, so that what was read is also durable (a killed process leaves names in the system's memory
+//! and writes in the disk's cache that a power cut may still take).
 //!
 //! The segment files must be numbered without a gap. The newest one may be *prepared*: created, but without a start frame.
 //! Older segments are not read; [`crate::check`] reads them. Not done here: building the frontier behind the newest
@@ -121,6 +122,7 @@ impl Recovered {
     ///
     /// [`RecoveryError::Disk`] if a read or write failed: open again.
     pub fn settle(&self, disk: &dyn Disk) -> Result<(), RecoveryError> {
+        disk.sync_names()?;
         if let Some(Cut { segment, from, to }) = self.cut {
             let zeros = PageBuffer::new(PAGE_SIZE);
             let mut offset = to;
