@@ -14,6 +14,8 @@
 mod draft;
 mod worker;
 
+#[cfg(test)]
+pub(crate) use worker::run_job;
 pub(crate) use worker::{EntropyVerifier, work};
 
 use crate::authors::Known;

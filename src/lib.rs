@@ -30,6 +30,16 @@ mod rebuild;
 mod refusal;
 mod replay;
 mod shared;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests"
+)]
+mod simulation;
 
 pub use abilities::{Abilities, abilities};
 pub use annals_core::checkpoint::{Checkpoint, CheckpointError, Vkey, VkeyError};

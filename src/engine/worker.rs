@@ -40,7 +40,7 @@ pub(crate) fn work(shared: &Shared, disk: &dyn Disk) {
     let mut verifier = EntropyVerifier::new(Arc::clone(&shared.suspects));
     loop {
         if let Some(job) = shared.jobs.pop() {
-            run(shared, disk, job);
+            run_job(shared, disk, job);
             shared.bell.ring();
             continue;
         }
@@ -64,7 +64,8 @@ pub(crate) fn work(shared: &Shared, disk: &dyn Disk) {
     }
 }
 
-fn run(shared: &Shared, disk: &dyn Disk, job: Job) {
+/// Does a job.
+pub(crate) fn run_job(shared: &Shared, disk: &dyn Disk, job: Job) {
     match job {
         Job::Segment { number, size } => {
             let created = create_segment(shared, disk, number, size);

@@ -43,7 +43,7 @@ pub enum Operation {
     Write,
     /// Asking for free space.
     Space,
-    /// Making the segments' names durable.
+    /// Making durable what a process that is gone has left.
     Sync,
     /// Waiting for the writes of a process that is gone.
     Lock,
@@ -58,7 +58,7 @@ impl std::fmt::Display for Operation {
             Self::Read => "read",
             Self::Write => "write",
             Self::Space => "ask for free space",
-            Self::Sync => "sync the directory of",
+            Self::Sync => "sync",
             Self::Lock => "lock",
         })
     }
@@ -175,6 +175,16 @@ pub trait Disk: Send + Sync + Debug {
     ///
     /// [`DiskError`]; how much was written is not known then.
     fn write(&self, number: u64, offset: u64, from: &PageBuffer) -> Result<(), DiskError>;
+
+    /// Makes durable what reads of a segment show, zeros among it.
+    ///
+    /// A process that was killed may have left writes that reads show and a power cut still takes: data, and also the zeros
+    /// of a cut, so that what had been cut would be there again under what is written afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError`] if the segment can't be synced.
+    fn sync(&self, number: u64) -> Result<(), DiskError>;
 
     /// Makes durable that the segments which are listed are there.
     ///

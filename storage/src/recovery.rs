@@ -2,10 +2,11 @@
 //!
 //! [`recover`] reads, looks (`scan.rs`), and lets [`decide`] say what the looks mean; it changes nothing. What it
 //! hands back says where the ledger ends and which torn tail has to be cut. [`Recovered::settle`] makes that so, before
-//! anything is appended. It makes the segments' names durable. It zeroes the tail from its last page backwards, so that a
-//! crash in the middle leaves a torn tail again and never a hole. And it writes once more those last frames that no
-//! durable index vouches for, so that what was read is also durable (a killed process leaves names in the system's memory
-//! and writes in the disk's cache that a power cut may still take).
+//! anything is appended. A killed process leaves names in the system's memory and writes in the disk's cache that reads show
+//! and a power cut still takes; so first everything that was read is made durable: names, frames, and zeros, of which some
+//! may be those of an earlier cut. Then it zeroes the tail from its last page backwards, so that a crash in the middle leaves a
+//! torn tail again and never a hole. And it writes once more those last frames that no durable index vouches for, so
+//! that they do not depend on a sync of what somebody else wrote.
 //!
 //! The segment files must be numbered without a gap. The newest one may be *prepared*: created, but without a start frame.
 //! Older segments are not read; [`crate::check`] reads them. Not done here: building the frontier behind the newest
@@ -116,6 +117,16 @@ pub struct Recovered {
 }
 
 impl Recovered {
+    /// The segments that the last writer may have written to without a sync: the one that the ledger ends in, the one before
+    /// if that has just been closed, and the prepared one.
+    fn written_segments(&self) -> impl Iterator<Item = u64> {
+        let open = match &self.tail.place {
+            Place::Open { segment, .. } => Some(segment.number),
+            Place::Start { number } => number.checked_sub(1),
+        };
+        open.into_iter().chain(self.tail.prepared.as_ref().map(|segment| segment.number))
+    }
+
     /// Cuts the torn tail, last page first, and makes the last frames durable. Harmless when done twice.
     ///
     /// # Errors
@@ -123,6 +134,9 @@ impl Recovered {
     /// [`RecoveryError::Disk`] if a read or write failed: open again.
     pub fn settle(&self, disk: &dyn Disk) -> Result<(), RecoveryError> {
         disk.sync_names()?;
+        for segment in self.written_segments() {
+            disk.sync(segment)?;
+        }
         if let Some(Cut { segment, from, to }) = self.cut {
             let zeros = PageBuffer::new(PAGE_SIZE);
             let mut offset = to;

@@ -230,6 +230,12 @@ impl Disk for FileDisk {
             .map_err(|error| DiskError::from_io(&error, Operation::Write, number, offset))
     }
 
+    fn sync(&self, number: u64) -> Result<(), DiskError> {
+        // Also what was written past the page cache: a sync empties the disk's own cache, whoever filled it.
+        let synced = self.file(number)?.sync_all();
+        synced.map_err(|error| DiskError::from_io(&error, Operation::Sync, number, 0))
+    }
+
     fn sync_names(&self) -> Result<(), DiskError> {
         let synced = File::open(&self.directory).and_then(|directory| directory.sync_all());
         synced.map_err(|error| DiskError::from_io(&error, Operation::Sync, 0, 0))

@@ -89,6 +89,10 @@ impl Disk for MemoryDisk {
         self.range(number, offset, from.len(), |bytes| bytes.copy_from_slice(from))
     }
 
+    fn sync(&self, _number: u64) -> Result<(), DiskError> {
+        Ok(())
+    }
+
     fn sync_names(&self) -> Result<(), DiskError> {
         Ok(())
     }

@@ -431,6 +431,16 @@ impl Disk for SimulatedDisk {
         self.state.lock().make(&Write { ticket, segment: number, offset, buffer, kind })
     }
 
+    fn sync(&self, number: u64) -> Result<(), DiskError> {
+        let mut state = self.state.lock();
+        if let Some(failure) = state.meet(Operation::Sync, number, 0)? {
+            return Err(failure.error(number, 0, 0));
+        }
+        let stored = state.segments.get_mut(&number).ok_or(DiskError::Missing { segment: number })?;
+        stored.durable.append(&mut stored.shown);
+        Ok(())
+    }
+
     fn sync_names(&self) -> Result<(), DiskError> {
         let mut state = self.state.lock();
         match state.meet(Operation::Sync, 0, 0)? {
