@@ -1,14 +1,16 @@
-//! The command line of `cargo xtask`, parsed by hand: four commands need no library.
+//! The command line of `cargo xtask`, parsed by hand: five commands need no library.
 //!
 //! Parsing is pure: it looks neither at the file system nor at which tools are installed.
 
 use crate::ci::Step;
+use crate::crash;
 
 /// What `cargo xtask help` prints.
 pub const HELP: &str = "\
 cargo xtask ci [STEP...]                      all checks of the workspace, or only the named steps, in the order given below
 cargo xtask tidy                              the rules of the house on every file: heads, sizes, unsafe, crate graph, words
 cargo xtask fuzz [TARGET] [--seconds N]       fuzz one target, or each in turn, N seconds a target (60 unless given)
+cargo xtask crash [OPTION VALUE]...           kill writers at random moments; nothing that they acknowledged may be lost
 cargo xtask help                              this text
 
 Steps of ci:
@@ -23,6 +25,12 @@ Steps of ci:
   deny       licences, sources and banned crates among the dependencies (needs cargo-deny)
   advisories known vulnerabilities of the dependencies (needs cargo-deny and the network)
   verifier   the Python verifier takes our receipts and refuses damaged ones (needs python3, blake3, cryptography)
+
+Options of crash:
+  --rounds N         how many writers are killed (100 unless given)
+  --producers P      threads that append (4 unless given)
+  --device D         io_uring, pwrite, or both, which is the default
+  --seed S           what records and choices follow from; random unless given
 
 A step whose tools are not there is skipped, and the summary says so. Exit: 0 all well, 1 a finding, 64 usage.";
 
@@ -41,6 +49,11 @@ pub enum Command {
     },
     /// Hold the workspace against the tidy rules.
     Tidy,
+    /// Kill writers, and look for what they acknowledged.
+    Crash {
+        /// Options of the loop, each with its value.
+        options: Vec<String>,
+    },
     /// Fuzz.
     Fuzz {
         /// The target, or each one in turn.
@@ -66,6 +79,14 @@ pub enum UsageError {
     /// `--seconds` stands without a whole number from 1 on.
     #[error("--seconds needs a whole number from 1 on, got {0:?}")]
     Seconds(String),
+    /// An option of `crash` has no value that it takes.
+    #[error("{option} does not take {value:?}")]
+    Value {
+        /// The option.
+        option: String,
+        /// What stands behind it.
+        value: String,
+    },
 }
 
 impl UsageError {
@@ -76,6 +97,7 @@ impl UsageError {
             Self::UnknownStep(_) => "usage.step",
             Self::Unexpected(_) => "usage.unexpected",
             Self::Seconds(_) => "usage.seconds",
+            Self::Value { .. } => "usage.value",
         }
     }
 }
@@ -91,6 +113,7 @@ pub fn parse(arguments: &[String]) -> Result<Command, UsageError> {
         "help" | "--help" | "-h" => nothing_more(rest).map(|()| Command::Help),
         "ci" => parse_ci(rest),
         "tidy" => nothing_more(rest).map(|()| Command::Tidy),
+        "crash" => parse_crash(rest),
         "fuzz" => parse_fuzz(rest),
         other => Err(UsageError::UnknownCommand(other.to_owned())),
     }
@@ -106,6 +129,24 @@ fn parse_ci(rest: &[String]) -> Result<Command, UsageError> {
     }
     let steps = rest.iter().map(|name| Step::from_name(name).ok_or_else(|| UsageError::UnknownStep(name.clone())));
     Ok(Command::Ci { steps: steps.collect::<Result<_, _>>()? })
+}
+
+fn parse_crash(rest: &[String]) -> Result<Command, UsageError> {
+    for pair in rest.chunks(2) {
+        let (option, value) = (pair.first().cloned().unwrap_or_default(), pair.get(1).cloned().unwrap_or_default());
+        if !crash::OPTIONS.contains(&option.as_str()) {
+            return Err(UsageError::Unexpected(option));
+        }
+        let is_taken = match option.as_str() {
+            "--device" => ["io_uring", "pwrite", "both"].contains(&value.as_str()),
+            "--seed" => value.parse::<u64>().is_ok(),
+            _ => value.parse::<u64>().is_ok_and(|number| 0 < number),
+        };
+        if !is_taken {
+            return Err(UsageError::Value { option, value });
+        }
+    }
+    Ok(Command::Crash { options: rest.to_vec() })
 }
 
 fn parse_fuzz(rest: &[String]) -> Result<Command, UsageError> {
@@ -143,6 +184,19 @@ mod tests {
         let one = Command::Fuzz { target: Some("record".to_owned()), seconds: 9 };
         assert_eq!(parsed("fuzz record --seconds 9"), Ok(one.clone()));
         assert_eq!(parsed("fuzz --seconds 9 record"), Ok(one));
+    }
+
+    #[test]
+    fn options_of_crash_have_values_that_they_take() {
+        let options = |line: &str| line.split_whitespace().map(str::to_owned).collect();
+        for line in ["", "--rounds 9", "--device both --seed 0 --producers 2 --rounds 1"] {
+            assert_eq!(parsed(&format!("crash {line}")), Ok(Command::Crash { options: options(line) }));
+        }
+        assert_eq!(parsed("crash --fast 1"), Err(UsageError::Unexpected("--fast".to_owned())));
+        for (option, value) in [("--rounds", "0"), ("--rounds", ""), ("--device", "tape"), ("--seed", "x")] {
+            let refused = UsageError::Value { option: option.to_owned(), value: value.to_owned() };
+            assert_eq!(parsed(&format!("crash {option} {value}")), Err(refused));
+        }
     }
 
     #[test]

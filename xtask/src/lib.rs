@@ -1,4 +1,4 @@
-//! Developer tasks of the Annals workspace: continuous integration, the tidy rules and fuzzing.
+//! Developer tasks of the Annals workspace: continuous integration, the tidy rules, fuzzing and crashes.
 //!
 //! The logic stands here, so that plain `cargo test` covers it; the binary in `xtask/cli` only passes its arguments on and
 //! is no default member, which keeps plain `cargo run` unambiguous. What a task does is planned by pure functions
@@ -8,6 +8,7 @@
 
 pub mod arguments;
 pub mod ci;
+pub mod crash;
 mod error;
 pub mod fuzz;
 pub mod shell;
@@ -59,6 +60,7 @@ fn dispatch(command: &Command, root: &Path, out: &mut dyn Write) -> Result<bool,
             tidy::report(&findings, out).map_err(TaskError::Output)?;
             Ok(findings.is_empty())
         }
+        Command::Crash { options } => crash::run(root, options, out),
         Command::Fuzz { target, seconds } => fuzz::run(root, target.as_deref(), *seconds, out),
     }
 }
