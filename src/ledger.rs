@@ -23,7 +23,7 @@ use annals_core::record::Kind;
 use annals_core::signature::SigningKey;
 use annals_ordering::registry::RegistryFull;
 use annals_ordering::slots::Slots;
-use annals_storage::device::{Device, PwriteDevice, UringDevice};
+use annals_storage::device::{Opened, Preference, UringError, open as open_preferred};
 use annals_storage::disk::{Access, Disk, FileDisk};
 use annals_storage::frame::Slot;
 use annals_storage::index::{FileIndexStore, IndexStore};
@@ -79,6 +79,7 @@ pub struct Ledger {
     path: PathBuf,
     files: Arc<FileDisk>,
     device: &'static str,
+    device_refusal: Option<UringError>,
     outstanding_max: u32,
     cut: Option<Cut>,
     bytes_read: u64,
@@ -126,7 +127,7 @@ impl Ledger {
         home: &Home,
         path: &Path,
         options: Options,
-        make_device: impl FnOnce(&Arc<FileDisk>) -> Result<Box<dyn Device>, OpenError>,
+        make_device: impl FnOnce(&Arc<FileDisk>) -> Result<Opened, OpenError>,
     ) -> Result<Self, OpenError> {
         let lock = home.lock()?;
         // Derived data: if its directory was removed, it is made again; if that fails, memory answers.
@@ -137,8 +138,13 @@ impl Ledger {
         let disk: Arc<dyn Disk> = Arc::clone(&files) as Arc<dyn Disk>;
         let store: Arc<dyn IndexStore> = Arc::new(FileIndexStore::new(&home.index()));
         let material = Material { disk, store, key: Arc::clone(&key), segment_size: home.segment_size(), time };
-        let Assembled { shared, engine, disk, cut, bytes_read, device } =
-            assemble(material, &options, || make_device(&files))?;
+        let mut device_refusal = None;
+        let make_device = || {
+            let Opened { device, refusal } = make_device(&files)?;
+            device_refusal = refusal;
+            Ok(device)
+        };
+        let Assembled { shared, engine, disk, cut, bytes_read, device } = assemble(material, &options, make_device)?;
         let mut workers = Vec::new();
         for _ in 0..options.verifiers() {
             let (shared, disk) = (Arc::clone(&shared), Arc::clone(&disk));
@@ -157,6 +163,7 @@ impl Ledger {
             path,
             files,
             device,
+            device_refusal,
             outstanding_max,
             cut,
             bytes_read,
@@ -190,6 +197,11 @@ impl Ledger {
     /// The device that writes: `io_uring` or `pwrite`.
     pub const fn device(&self) -> &'static str {
         self.device
+    }
+
+    /// Why the device is not io_uring although that was preferred; none if it is, or was not asked for.
+    pub const fn device_refusal(&self) -> Option<&UringError> {
+        self.device_refusal.as_ref()
     }
 
     /// The torn tail that opening has cut, if there was one: segment and range of bytes.
@@ -300,11 +312,10 @@ fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static
 }
 
 /// The device that writes to a disk.
-pub(crate) fn open_device(disk: &Arc<FileDisk>, choice: DeviceChoice) -> Result<Box<dyn Device>, OpenError> {
-    if choice == DeviceChoice::Best
-        && let Ok(device) = UringDevice::new(Arc::clone(disk))
-    {
-        return Ok(Box::new(device));
-    }
-    Ok(Box::new(PwriteDevice::new(Arc::clone(disk) as Arc<dyn Disk>)?))
+pub(crate) fn open_device(disk: &Arc<FileDisk>, choice: DeviceChoice) -> Result<Opened, OpenError> {
+    let preference = match choice {
+        DeviceChoice::Best => Preference::Best,
+        DeviceChoice::Pwrite => Preference::Pwrite,
+    };
+    Ok(open_preferred(disk, preference)?)
 }

@@ -53,6 +53,7 @@ pub use annals_core::receipt_json::{Disclosure, ReceiptJson, ReceiptJsonError};
 pub use annals_core::record::{Flags, Head, Kind, ParseError, Record};
 pub use annals_core::signature::{KeyError, SigningKey, parse_author};
 pub use annals_ordering::registry::RegistryFull;
+pub use annals_storage::device::UringError;
 pub use annals_storage::disk::DiskError;
 pub use annals_storage::log::Halted;
 pub use annals_storage::reader::ReadError;

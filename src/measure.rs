@@ -124,7 +124,7 @@ fn measure(scratch: &Path, choice: DeviceChoice, time: Duration) -> Result<DiskS
     let room = disk.available()? / 2;
     let size = DISK_SIZE.min(1 << (63 - room.max(SEGMENT_SIZE_MIN).leading_zeros()));
     disk.create_segment(0, size, &[0; PAGE_SIZE])?;
-    let mut device = open_device(&disk, choice)?;
+    let mut device = open_device(&disk, choice)?.device;
     // Twice over the same space: the first pass writes the zeros that a runway would have written.
     stream(device.as_mut(), size, WriteKind::Runway, None)?;
     let mut latencies = Vec::new();

@@ -23,6 +23,7 @@ use clap::CommandFactory as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
+use std::sync::Once;
 
 /// Runs a command; the number is the exit code of an answer, good or bad.
 pub(crate) fn run(command: Command) -> Result<u8, CommandError> {
@@ -109,7 +110,17 @@ fn open_to_read(dir: &Path) -> Result<Opened, CommandError> {
 
 /// Opens a ledger to append to it.
 fn open_to_append(dir: &Path, accept_clock: bool) -> Result<Ledger, CommandError> {
-    Ok(Ledger::open(dir, Options { accept_clock, ..Options::default() })?)
+    let ledger = Ledger::open(dir, Options { accept_clock, ..Options::default() })?;
+    warn_of_device(&ledger);
+    Ok(ledger)
+}
+
+/// Says that the ledger is written without io_uring, and why: once, however many ledgers a command opens.
+fn warn_of_device(ledger: &Ledger) {
+    static SAID: Once = Once::new();
+    if let Some(refusal) = ledger.device_refusal() {
+        SAID.call_once(|| eprintln!("annals: writing with {}, which is slower in a flood: {refusal}", ledger.device()));
+    }
 }
 
 /// Reads an author id.

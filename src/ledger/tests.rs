@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::builder::RecordBuilder;
-use annals_storage::device::{Completion, Waker, Write, WriteKind};
+use annals_storage::device::{Completion, Device, PwriteDevice, Waker, Write, WriteKind};
 use annals_storage::disk::{DiskError, Operation};
 use std::io;
 use std::time::Duration;
@@ -82,9 +82,9 @@ fn record(ledger: LedgerId, nonce: u64) -> Vec<u8> {
 
 /// Opens the ledger at a path on a device whose data writes fail after so many.
 fn open_failing(path: &Path, left: u32) -> Ledger {
-    let make = |files: &Arc<FileDisk>| -> Result<Box<dyn Device>, OpenError> {
+    let make = |files: &Arc<FileDisk>| -> Result<Opened, OpenError> {
         let inner = PwriteDevice::new(Arc::clone(files) as Arc<dyn Disk>)?;
-        Ok(Box::new(Failing { inner, left, failed: Vec::new() }))
+        Ok(Opened { device: Box::new(Failing { inner, left, failed: Vec::new() }), refusal: None })
     };
     Ledger::open_on(&Home::open(path).unwrap(), path, Options::default(), make).unwrap()
 }

@@ -25,7 +25,10 @@ pub(super) fn damage(world: &World, model: &mut Model, plan: &Plan, dice: &mut D
                 found += 1;
             }
             // A closing mark itself is gone: for all that anybody can tell it was never written, and nothing else is missing.
-            Ok(report) => assert!(spoilt == Spoilt::Page && report.newest == sound.newest, "{what}: not found: {report:?}\n{sound:?}"),
+            Ok(report) => assert!(
+                spoilt == Spoilt::Page && report.newest == sound.newest,
+                "{what}: not found: {report:?}\n{sound:?}"
+            ),
         }
         show_nothing_wrong(world, &disk, model, plan, &what);
     }

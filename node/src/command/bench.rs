@@ -71,6 +71,7 @@ pub(crate) fn measure(bench: &Bench, dir: &Path) -> Result<Figures, CommandError
     let shape = shape(bench);
     let place = Place::make(dir)?;
     let ledger = Ledger::create(&place.ledger, &creation(&place.key), Options::default())?;
+    super::warn_of_device(&ledger);
     // The sample comes first: it says how many records a run can use at most.
     let sample_count = CEILING_RECORDS.min(CEILING_BYTES / shape.record_size() as u64).max(1);
     let sample = Workload::prepare(dir, ledger.id(), shape, sample_count)?;

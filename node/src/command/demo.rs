@@ -68,6 +68,7 @@ impl Demo {
         let creation =
             Creation { segment_size: SEGMENT_SIZE, ..Creation::listed("annals.example/demo", &[key.public()]) };
         let ledger = Ledger::create(&place, &creation, Options::default())?;
+        super::warn_of_device(&ledger);
         self.say(&format!("author  {}", key.public()))?;
         self.say(&format!("vkey    {}", ledger.vkey()))?;
         let plain = self.append(&ledger, &key)?;

@@ -1,6 +1,6 @@
 //! `annals init`: a new ledger, and the vkey that its receipts are verified against.
 
-use super::author_id;
+use super::{author_id, warn_of_device};
 use crate::exit::CommandError;
 use crate::line::Init;
 use annals::{AuthorId, Creation, Ledger, Options};
@@ -16,6 +16,7 @@ pub(crate) fn run(init: &Init) -> Result<u8, CommandError> {
         ..Creation::listed(&init.origin, &authors)
     };
     let ledger = Ledger::create(&init.dir, &creation, Options::default())?;
+    warn_of_device(&ledger);
     let vkey = ledger.vkey().to_string();
     ledger.close()?;
     writeln!(std::io::stdout(), "{vkey}")?;
