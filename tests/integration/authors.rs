@@ -1,7 +1,7 @@
 //! Who may append: admission, revocation, ticks, and what of it restarts remember.
 
-use crate::support::{Place, key, record};
-use annals::{AuthorId, Creation, Kind, Ledger, Options, RecordBuilder, Refusal};
+use crate::support::{Place, key, options, record};
+use annals::{AuthorId, Creation, Kind, Ledger, RecordBuilder, Refusal};
 
 fn order(ledger: &Ledger, admin: u8, kind: Kind, author: AuthorId) -> Result<u64, Refusal> {
     let nonce = ledger.reader().next_nonce(&key(admin).public()).unwrap();
@@ -18,7 +18,7 @@ fn admins_admit_and_revoke_and_restarts_remember() {
         admins: vec![key(50).public()],
         ..Creation::listed("annals.example/test", &[key(1).public()])
     };
-    let mut ledger = Ledger::create(&place.path(), &creation, Options::default()).unwrap();
+    let mut ledger = Ledger::create(&place.path(), &creation, options()).unwrap();
     let id = ledger.id();
     let offer = |ledger: &Ledger, author: u8, nonce| {
         ledger.appender().unwrap().append_wait(&record(id, &key(author), nonce, b"x")).map(|_| ())

@@ -1,7 +1,7 @@
 //! Forgeries by somebody who has the disk and computes every sum anew: `check` looks behind the sums.
 
-use crate::support::{Place, SMALL, key, record};
-use annals::{CheckError, Creation, Kind, Ledger, Options, RecordBuilder, check_ledger};
+use crate::support::{Place, SMALL, key, options, record};
+use annals::{CheckError, Creation, Kind, Ledger, RecordBuilder, check_ledger};
 use annals_core::block::BlockHeader;
 use annals_core::body::{Body, BodyLayout, BodyWriter};
 use annals_core::hash::TreeHash;
@@ -77,7 +77,7 @@ fn leaf(head: &[u8; 192], block: &BlockHeader) -> TreeHash {
 fn ledger() -> (Place, Vec<Vec<u8>>) {
     let place = Place::new();
     let creation = Creation { segment_size: SMALL, ..Creation::listed("annals.example/forged", &[key(1).public()]) };
-    let ledger = Ledger::create(&place.path(), &creation, Options::default()).unwrap();
+    let ledger = Ledger::create(&place.path(), &creation, options()).unwrap();
     let mut appender = ledger.appender().unwrap();
     for nonce in 0..3 {
         appender.append_wait(&record(ledger.id(), &key(1), nonce, b"true")).unwrap();

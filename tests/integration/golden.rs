@@ -17,7 +17,7 @@ fn golden(name: &str) -> PathBuf {
 
 /// Options that take a clock years ahead of the golden ledger.
 fn options() -> Options {
-    Options { accept_clock: true, ..Options::default() }
+    Options { accept_clock: true, ..crate::support::options() }
 }
 
 /// Lays the golden ledger out as it was.
@@ -70,7 +70,7 @@ fn write_golden_ledger() {
         ledger_key: Some(key_path),
         ..Creation::listed("annals.example/golden-v1", &[key(1).public()])
     };
-    let ledger = Ledger::create(&place.path(), &creation, Options::default()).unwrap();
+    let ledger = Ledger::create(&place.path(), &creation, crate::support::options()).unwrap();
     let (author, mut appender) = (key(1), ledger.appender().unwrap());
     let builder = |nonce| RecordBuilder::new(ledger.id(), Kind(70_000)).nonce(nonce).claimed_time_ms(1_700_000_000_000);
     let plain = builder(10).sign(&author, "立案审批表".as_bytes()).unwrap();

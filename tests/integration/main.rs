@@ -1,4 +1,6 @@
-//! What embedders rely on, through the facade alone, on real files.
+//! What embedders rely on, through the facade alone, on real files, with the best device that the machine has.
+//!
+//! `tests/integration_pwrite.rs` runs the same with the other one.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "tests")]
 
 mod authors;
@@ -11,3 +13,6 @@ mod repeats;
 mod restarts;
 mod stress;
 mod support;
+
+/// What writes in all these tests.
+const DEVICE: annals::DeviceChoice = annals::DeviceChoice::Best;

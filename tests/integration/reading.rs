@@ -127,7 +127,7 @@ fn a_birth_can_be_repeated_and_a_ledger_never_taken_for_another() {
         }
         let ledger_key = random.map(|_| key_file);
         let creation = annals::Creation { random, ledger_key, ..annals::Creation::open("annals.example/born") };
-        annals::Ledger::create(&place.path(), &creation, annals::Options::default()).unwrap()
+        annals::Ledger::create(&place.path(), &creation, crate::support::options()).unwrap()
     };
     assert_eq!(born(&one, Some([5; 32])).id(), born(&two, Some([5; 32])).id());
     let (three, four) = (Place::new(), Place::new());

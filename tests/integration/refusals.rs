@@ -1,6 +1,6 @@
 //! Bad input: each kind is refused with its own code, at the right place, and changes nothing.
 
-use crate::support::{Place, key, record};
+use crate::support::{Place, key, options, record};
 use annals::{Creation, Fault, Kind, Ledger, LedgerId, Options, Policy, Record, RecordBuilder, Refusal};
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ fn each_kind_of_bad_record_has_a_code_and_changes_nothing() {
         segment_size: 2 << 20,
         ..Creation::listed("annals.example/test", &[key(1).public(), key(9).public()])
     };
-    let ledger = Ledger::create(&place.path(), &creation, Options::default()).unwrap();
+    let ledger = Ledger::create(&place.path(), &creation, options()).unwrap();
     let id = ledger.id();
     let good = record(id, &key(1), 5, b"payload");
     let change = |at: usize, to: u8| {
@@ -95,7 +95,7 @@ impl Policy for NoOdd {
 #[test]
 fn a_policy_refuses_and_its_panic_does_too() {
     let place = Place::new();
-    let options = Options { policy: Some(Arc::new(NoOdd)), ..Options::default() };
+    let options = Options { policy: Some(Arc::new(NoOdd)), ..options() };
     let ledger = Ledger::create(&place.path(), &Creation::open("annals.example/test"), options).unwrap();
     let mut appender = ledger.appender().unwrap();
     let mut offer = |nonce| appender.append_wait(&record(ledger.id(), &key(1), nonce, b"x")).map(|ack| ack.seq);
@@ -108,7 +108,7 @@ fn a_policy_refuses_and_its_panic_does_too() {
 #[test]
 fn a_flood_is_pushed_back_and_loses_nothing() {
     let place = Place::new();
-    let options = Options { ring_size: 8 << 20, outstanding_max: 100, ..Options::default() };
+    let options = Options { ring_size: 8 << 20, outstanding_max: 100, ..options() };
     let ledger = Ledger::create(&place.path(), &Creation::open("annals.example/test"), options).unwrap();
     let mut appender = ledger.appender().unwrap();
     let records: Vec<_> = (0..300).map(|nonce| record(ledger.id(), &key(1), nonce, &[7; 300])).collect();

@@ -1,6 +1,6 @@
 //! The same record again: one place in the order, one receipt, whoever sends it and whenever.
 
-use crate::support::{Place, key, record};
+use crate::support::{Place, key, options, record};
 use annals::{Ack, Appender, Creation, Ledger, Options, Refusal};
 use std::sync::Barrier;
 
@@ -69,7 +69,7 @@ fn a_repeat_is_told_from_a_conflict_and_from_a_stale_nonce_across_restarts() {
 fn forgotten_authors_are_looked_up_again_and_no_nonce_is_taken_twice() {
     let place = Place::new();
     let creation = Creation { segment_size: 2 << 20, ..Creation::open("annals.example/forgotten") };
-    let options = Options { author_count_max: 2, ..Options::default() };
+    let options = Options { author_count_max: 2, ..options() };
     let ledger = Ledger::create(&place.path(), &creation, options).unwrap();
     let id = ledger.id();
     // Eight threads whose authors overlap: each sends what its neighbour sends too, over many segments.

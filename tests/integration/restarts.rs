@@ -1,7 +1,8 @@
 //! Restarts: after a clean close, after a crash at any moment, and how much of the log they read.
 
-use crate::support::{Place, SMALL, copy, key, open, record};
-use annals::{HomeError, Ledger, OpenError, Options, check_ledger};
+use crate::DEVICE;
+use crate::support::{Place, SMALL, copy, key, open, options, record};
+use annals::{DeviceChoice, HomeError, Ledger, OpenError, check_ledger};
 
 /// Appends records until the ledger has so many segments; how many records.
 fn fill(ledger: &Ledger, segment_count: u64) -> u64 {
@@ -89,17 +90,17 @@ fn a_crash_between_blocks_loses_nothing_acknowledged() {
 fn one_writer_at_a_time_and_nothing_is_made_over_something() {
     let place = Place::new();
     let ledger = place.create();
-    let second = Ledger::open(&place.path(), Options::default()).unwrap_err();
+    let second = Ledger::open(&place.path(), options()).unwrap_err();
     let own = std::process::id().to_string();
     assert!(matches!(&second, OpenError::Home(HomeError::Held { holder, .. }) if *holder == own), "{second}");
     ledger.close().unwrap();
-    let over = Ledger::create(&place.path(), &annals::Creation::open("annals.example/x"), Options::default());
+    let over = Ledger::create(&place.path(), &annals::Creation::open("annals.example/x"), options());
     assert!(matches!(over.unwrap_err(), OpenError::Home(HomeError::Exists(_))));
-    let nothing = Ledger::open(&place.beside("nothing"), Options::default()).unwrap_err();
+    let nothing = Ledger::open(&place.beside("nothing"), options()).unwrap_err();
     assert!(matches!(nothing, OpenError::Home(HomeError::NoLedger(_))));
     std::fs::remove_file(place.path().join("ledger.key")).unwrap();
     annals::write_key(&place.path().join("ledger.key"), &key(7)).unwrap();
-    let wrong = Ledger::open(&place.path(), Options::default()).unwrap_err();
+    let wrong = Ledger::open(&place.path(), options()).unwrap_err();
     assert!(matches!(wrong, OpenError::WrongKey { .. }));
 }
 
@@ -112,4 +113,15 @@ fn opening_and_closing_without_a_record_changes_nothing() {
     place.open().close().unwrap();
     assert!(before == std::fs::read(&segment).unwrap());
     assert_eq!(std::fs::read_dir(place.path().join("segments")).unwrap().count(), 1);
+}
+
+#[test]
+fn the_device_is_the_one_asked_for_or_the_reason_is_there() {
+    let place = Place::new();
+    let ledger = place.create();
+    match (DEVICE, ledger.device_refusal()) {
+        (DeviceChoice::Best, Some(refusal)) => eprintln!("NOT TESTED: this machine has no io_uring: {refusal}"),
+        (DeviceChoice::Best, None) => assert_eq!(ledger.device(), "io_uring"),
+        (DeviceChoice::Pwrite, refusal) => assert_eq!((ledger.device(), refusal), ("pwrite", None)),
+    }
 }

@@ -1,6 +1,6 @@
 //! Many producers at once, pushed back, dropped, and closed upon in the middle.
 
-use crate::support::{Place, key, record};
+use crate::support::{Place, key, options, record};
 use annals::{Ack, Appender, Creation, Ledger, LedgerId, Options, Refusal, check_ledger};
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ fn produce(mut appender: Appender, id: LedgerId, author: u8) -> Vec<(u64, Ack)> 
 fn producers_are_closed_upon_and_what_was_acknowledged_is_there() {
     let place = Place::new();
     let creation = Creation { segment_size: 8 << 20, ..Creation::open("annals.example/stress") };
-    let options = Options { ring_size: 8 << 20, outstanding_max: 200, ..Options::default() };
+    let options = Options { ring_size: 8 << 20, outstanding_max: 200, ..options() };
     drop(Ledger::create(&place.path(), &creation, options.clone()).unwrap());
     for round in 0..3u8 {
         let ledger = Ledger::open(&place.path(), options.clone()).unwrap();

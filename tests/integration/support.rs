@@ -11,6 +11,11 @@ pub(crate) fn key(number: u8) -> SigningKey {
     SigningKey::from_seed(&[number; 32])
 }
 
+/// The default but for the device.
+pub(crate) fn options() -> Options {
+    Options { device: crate::DEVICE, ..Options::default() }
+}
+
 /// A place for a ledger.
 pub(crate) struct Place {
     directory: TempDir,
@@ -32,7 +37,7 @@ impl Place {
     /// A new ledger with small segments that anybody may append to.
     pub(crate) fn create(&self) -> Ledger {
         let creation = Creation { segment_size: SMALL, ..Creation::open(ORIGIN) };
-        Ledger::create(&self.path(), &creation, Options::default()).unwrap()
+        Ledger::create(&self.path(), &creation, options()).unwrap()
     }
 
     pub(crate) fn open(&self) -> Ledger {
@@ -41,7 +46,7 @@ impl Place {
 }
 
 pub(crate) fn open(path: &Path) -> Ledger {
-    Ledger::open(path, Options::default()).unwrap()
+    Ledger::open(path, options()).unwrap()
 }
 
 /// A record without salt, so that the same call makes the same bytes.

@@ -1,0 +1,34 @@
+//! The suite of `tests/integration`, all of it, with the pwrite device: it must be no worse than the one that queues.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "tests")]
+
+#[path = "integration/authors.rs"]
+mod authors;
+#[path = "integration/damage.rs"]
+mod damage;
+#[path = "integration/forged.rs"]
+mod forged;
+#[path = "integration/golden.rs"]
+mod golden;
+#[path = "integration/reading.rs"]
+mod reading;
+#[path = "integration/refusals.rs"]
+mod refusals;
+#[path = "integration/repeats.rs"]
+mod repeats;
+#[path = "integration/restarts.rs"]
+mod restarts;
+#[path = "integration/stress.rs"]
+mod stress;
+#[path = "integration/support.rs"]
+mod support;
+
+/// What writes in all these tests.
+const DEVICE: annals::DeviceChoice = annals::DeviceChoice::Pwrite;
+
+#[test]
+fn no_part_of_the_suite_is_left_out() {
+    let modules = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| line.starts_with("mod ")).map(str::to_owned).collect()
+    };
+    assert_eq!(modules(include_str!("integration_pwrite.rs")), modules(include_str!("integration/main.rs")));
+}
