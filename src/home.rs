@@ -24,6 +24,7 @@ pub const FORMAT_VERSION: u32 = 1;
 const CONFIG_SIZE_MAX: u64 = 64 << 10;
 const CONFIG_NAME: &str = "annals.toml";
 const KEY_NAME: &str = "ledger.key";
+const LOCK_NAME: &str = "lock";
 
 /// Why a ledger's directory could not be made or used.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +122,9 @@ impl Home {
         for directory in [root.to_owned(), home.segments(), home.index()] {
             std::fs::create_dir(&directory).map_err(io_error("create", &directory))?;
         }
+        // Made now, so that a ledger that has filled its disk needs no room to be locked.
+        let lock = root.join(LOCK_NAME);
+        File::create(&lock).map_err(io_error("create", &lock))?;
         let path = root.join(CONFIG_NAME);
         let text = toml::to_string(&home.config)
             .map_err(|error| HomeError::Config { path: path.clone(), reason: error.to_string() })?;
@@ -155,7 +159,7 @@ impl Home {
 
     /// Takes the writer's lock.
     pub(crate) fn lock(&self) -> Result<Lock, HomeError> {
-        let path = self.root.join("lock");
+        let path = self.root.join(LOCK_NAME);
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -174,7 +178,8 @@ impl Home {
             Err(TryLockError::Error(error)) => return Err(io_error("lock", &path)(error)),
         }
         let number = format!("{}\n", std::process::id());
-        file.set_len(0).and_then(|()| file.write_all(number.as_bytes())).map_err(io_error("write", &path))?;
+        // The number is for people: a full disk, which takes no byte of it, keeps nobody out.
+        let _ = file.set_len(0).and_then(|()| file.write_all(number.as_bytes()));
         Ok(Lock { _file: file })
     }
 
