@@ -4,8 +4,8 @@
 //! overwrite · 74 I/O or halted · 75 held by another or full · 77 permissions of a key. Words go to stderr, once, in `main`.
 
 use annals::{
-    BuildError, CheckError, CloseError, DiskError, Fault, HexError, HomeError, KeyPathError, OpenError, QueryError,
-    ReadError, ReceiptJsonError, RecoveryError, Refusal, RegistryFull, VkeyError,
+    BuildError, CheckError, CloseError, DiskError, Fault, Halted, HexError, HomeError, KeyPathError, OpenError,
+    QueryError, ReadError, ReceiptJsonError, RecoveryError, Refusal, RegistryFull, VkeyError,
 };
 use std::io;
 use std::path::PathBuf;
@@ -51,6 +51,8 @@ pub(crate) enum CommandError {
     Query(#[from] QueryError),
     #[error(transparent)]
     Refusal(#[from] Refusal),
+    #[error("{refusal} (the cause: {halted})")]
+    Halted { refusal: Refusal, halted: Halted },
     #[error(transparent)]
     Close(#[from] CloseError),
     #[error(transparent)]
@@ -91,15 +93,22 @@ impl CommandError {
             | Self::Output(_)
             | Self::Query(_)
             | Self::Encode(_)
+            | Self::Halted { .. }
             | Self::Close(_) => IO,
         }
     }
+}
+
+/// The disk is full, or the user's share of it.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn key_code(error: &KeyPathError) -> u8 {
     match error {
         KeyPathError::Exists(_) => CANNOT_CREATE,
         KeyPathError::KeyMode { .. } => NO_PERMISSION,
+        KeyPathError::Io { source, .. } if is_full(source) => TRY_LATER,
         KeyPathError::Io { operation: "open", source, .. } if source.kind() == io::ErrorKind::NotFound => NO_INPUT,
         KeyPathError::Io { .. } | KeyPathError::Randomness | KeyPathError::Key { .. } | _ => IO,
     }
@@ -109,7 +118,8 @@ fn open_code(error: &OpenError) -> u8 {
     match error {
         OpenError::Home(HomeError::Exists(_)) => CANNOT_CREATE,
         OpenError::Home(HomeError::NoLedger(_)) => NO_INPUT,
-        OpenError::Home(HomeError::Held { .. }) => TRY_LATER,
+        OpenError::Home(HomeError::Held { .. }) | OpenError::Disk(DiskError::Full { .. }) => TRY_LATER,
+        OpenError::Home(HomeError::Io { source, .. }) if is_full(source) => TRY_LATER,
         OpenError::Home(HomeError::Key(error)) => key_code(error),
         OpenError::Origin(_) | OpenError::Genesis(_) | OpenError::Author { .. } | OpenError::SegmentSize(_) => USAGE,
         OpenError::Recovery(RecoveryError::Disk(_)) | OpenError::Read(ReadError::Disk(_)) => IO,

@@ -350,3 +350,24 @@ fn exit_codes_tell_what_to_do() {
     std::fs::set_permissions(bench.path("key"), open).unwrap();
     assert_eq!(code(&["append", &ledger, "--key", &bench.at("key"), "--files", &bench.at("key")]), 77);
 }
+
+#[test]
+fn a_halted_ledger_says_what_halted_it_and_opens_again() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("lines"), format!("{}\n", "z".repeat(60_000)).repeat(60)).unwrap();
+    // In the way of the next segment: not a full disk, which would pass, but something that never will.
+    let in_the_way = bench.path("ledger/segments/0000000001.tmp");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let halted = bench.append(&["--lines", &bench.at("lines")]).output().unwrap();
+    assert_eq!(halted.status.code(), Some(74), "{}", text_of(&halted));
+    let words = text_of(&halted);
+    assert!(words.contains("the ledger halted") && words.contains("cannot create segment 1"), "{words}");
+    assert!(words.contains("is a directory"), "the system's own reason: {words}");
+    let printed = text(&halted.stdout);
+    assert_eq!(bench.check()["sound"], true);
+    std::fs::remove_dir(&in_the_way).unwrap();
+    for receipt in printed.lines() {
+        assert_eq!(good(&["prove", &bench.ledger(), &seq(receipt).to_string()]).trim(), receipt);
+    }
+    assert!(bench.append(&["--lines", &bench.at("lines")]).output().unwrap().status.success(), "it goes on");
+}

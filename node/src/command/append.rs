@@ -11,8 +11,8 @@ use crate::exit::{CommandError, NEGATIVE};
 use crate::line::Append;
 use annals::limits::{BUNDLE_ENTRY_SIZE, PAYLOAD_SIZE_MAX, SALT_SIZE};
 use annals::{
-    Ack, Appender, BuildError, Fault, Kind, Ledger, LedgerId, Pending, Reader, RecordBuilder, Refusal, SignedRecord,
-    SigningKey, read_key,
+    Ack, Appender, BuildError, CloseError, Fault, Kind, Ledger, LedgerId, Pending, Reader, RecordBuilder, Refusal,
+    SignedRecord, SigningKey, read_key,
 };
 use std::collections::VecDeque;
 use std::io::{BufWriter, IsTerminal as _, StdoutLock, Write as _};
@@ -32,7 +32,13 @@ pub(crate) fn run(append: &Append) -> Result<u8, CommandError> {
     let ran = Run::new(append, &ledger, key).and_then(|mut run| run.all(input));
     // Whatever happened, what was taken is made final and the log closed.
     let closed = ledger.close();
-    let refused = ran?;
+    let refused = match (ran, &closed) {
+        // "Unknown" alone tells nobody what to mend.
+        (Err(CommandError::Refusal(refusal)), Err(CloseError::Halted(halted))) => {
+            return Err(CommandError::Halted { refusal, halted: halted.clone() });
+        }
+        (ran, _) => ran?,
+    };
     closed?;
     if 0 < refused {
         eprintln!("annals: {refused} of the input refused; the rest is recorded");
