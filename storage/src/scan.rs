@@ -30,7 +30,7 @@ use crate::segment::SegmentHeader;
 pub(crate) const CHUNK_SIZE: usize = 1 << 20;
 /// Most pages of a header: the largest body behind the longest frontier.
 const HEADER_PAGES_MAX: usize = crate::frame::header_pages(FRONTIER_LENGTH_MAX, BODY_SIZE_MAX / PAGE_SIZE);
-/// The largest frame and a chunk; a frame is then always in one piece.
+/// Most bytes of a window: the largest frame and a chunk; a frame is then always in one piece.
 const WINDOW_SIZE: usize = BODY_SIZE_MAX + HEADER_PAGES_MAX * PAGE_SIZE + CHUNK_SIZE;
 
 /// Why a frame does not follow the one before it, though it is right by itself.
@@ -130,7 +130,9 @@ pub(crate) struct Window<'a> {
 impl<'a> Window<'a> {
     /// Opens a window over a segment of `size` bytes, a multiple of 1 MiB.
     pub(crate) fn new(disk: &'a dyn Disk, number: u64, size: u64) -> Self {
-        let (bytes, chunk) = (PageBuffer::new(WINDOW_SIZE), PageBuffer::new(CHUNK_SIZE));
+        // A whole small segment fits: nothing is ever dropped then, and no memory is taken that it cannot fill.
+        let length = usize::try_from(size).map_or(WINDOW_SIZE, |size| size.min(WINDOW_SIZE));
+        let (bytes, chunk) = (PageBuffer::new(length), PageBuffer::new(CHUNK_SIZE));
         Self { disk, number, size, bytes, chunk, from: 0, to: 0 }
     }
 
@@ -158,7 +160,7 @@ impl<'a> Window<'a> {
     #[expect(clippy::cast_possible_truncation, reason = "bounded by the window's size")]
     fn slide(&mut self, offset: u64) {
         let used = (self.to - self.from) as usize;
-        if used + CHUNK_SIZE <= WINDOW_SIZE {
+        if used + CHUNK_SIZE <= self.bytes.len() {
             return;
         }
         let dropped = ((offset - self.from) as usize).min(used);
