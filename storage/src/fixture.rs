@@ -38,9 +38,9 @@ fn head(seq: u64, payload_size: usize) -> [u8; HEAD_SIZE] {
 }
 
 /// What a caller knows beside the log.
-#[derive(Debug)]
-pub(crate) struct Ledger {
-    pub(crate) disk: MemoryDisk,
+#[derive(Clone, Debug)]
+pub(crate) struct Ledger<D = MemoryDisk> {
+    pub(crate) disk: D,
     pub(crate) log: Log,
     pub(crate) frontier: Frontier,
     pub(crate) newest: Option<BlockHeader>,
@@ -66,7 +66,7 @@ pub(crate) fn push_frame(frontier: &mut Frontier, frame: &RecoveredFrame<'_>) {
     }
 }
 
-pub(crate) fn find(disk: &MemoryDisk) -> Result<Found, RecoveryError> {
+pub(crate) fn find(disk: &dyn Disk) -> Result<Found, RecoveryError> {
     let (mut frontier, mut blocks, mut frames) = (Frontier::new(), Vec::new(), 0);
     let recovered = recover(disk, Some(LEDGER), &mut |frame| {
         push_frame(&mut frontier, &frame);
@@ -77,15 +77,34 @@ pub(crate) fn find(disk: &MemoryDisk) -> Result<Found, RecoveryError> {
     Ok(Found { recovered, frontier, blocks, frames })
 }
 
+/// The next write on the way to a block.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// The block itself.
+    Block(Write),
+    /// A mark that comes before it.
+    Mark(Write),
+    /// First the segment of this number has to be prepared.
+    Segment(u64),
+    /// First something has to complete.
+    Wait,
+}
+
 impl Ledger {
     /// An empty ledger with its first segment.
     pub(crate) fn create() -> Self {
-        let disk = MemoryDisk::new();
+        Self::create_on(MemoryDisk::new())
+    }
+}
+
+impl<D: Disk + Clone> Ledger<D> {
+    /// An empty ledger with its first segment, on an empty disk.
+    pub(crate) fn create_on(disk: D) -> Self {
         disk.create_segment(0, SIZE, &segment(0).encode()).unwrap();
         Self::open(&disk).unwrap()
     }
 
-    pub(crate) fn open(disk: &MemoryDisk) -> Result<Self, RecoveryError> {
+    pub(crate) fn open(disk: &D) -> Result<Self, RecoveryError> {
         let found = find(disk)?;
         found.recovered.settle(disk)?;
         Ok(Self {
@@ -105,28 +124,38 @@ impl Ledger {
 
     /// Does what has to happen before a block of these payload sizes, then seals it. Nothing else may be in flight.
     pub(crate) fn seal(&mut self, payload_sizes: &[usize]) -> Write {
-        let layout = BodyLayout::new(payload_sizes.len(), payload_sizes.iter().sum()).unwrap();
         loop {
-            let plan = self.log.plan(self.frontier.hashes().len(), layout.size()).unwrap();
-            let write = match self.log.step(&plan).unwrap() {
-                Step::Seal => {
-                    let mut buffer = self.log.buffer_for(&plan);
-                    let before = self.frontier.clone();
-                    let block = self.block(layout, payload_sizes, &mut buffer[plan.header_bytes()..]);
-                    self.blocks.push(self.log.location().unwrap());
-                    return self.log.seal_block(plan, buffer, block, &before);
-                }
-                Step::Opening => self.log.seal_opening(&self.frontier),
-                Step::End => self.log.seal_end(&self.frontier),
-                Step::Start => self.log.seal_start(&self.frontier),
-                Step::Segment(number) => {
+            match self.next(payload_sizes) {
+                Next::Block(write) => return write,
+                Next::Mark(write) => self.apply(&write),
+                Next::Segment(number) => {
                     self.prepare(number);
                     continue;
                 }
-                step @ (Step::Wait | Step::Closed) => panic!("{step:?}"),
+                Next::Wait => panic!("something is in flight"),
             };
-            self.apply(&write);
         }
+    }
+
+    /// Seals what comes next on the way to a block of these payload sizes.
+    pub(crate) fn next(&mut self, payload_sizes: &[usize]) -> Next {
+        let layout = BodyLayout::new(payload_sizes.len(), payload_sizes.iter().sum()).unwrap();
+        let plan = self.log.plan(self.frontier.hashes().len(), layout.size()).unwrap();
+        Next::Mark(match self.log.step(&plan).unwrap() {
+            Step::Seal => {
+                let mut buffer = self.log.buffer_for(&plan);
+                let before = self.frontier.clone();
+                let block = self.block(layout, payload_sizes, &mut buffer[plan.header_bytes()..]);
+                self.blocks.push(self.log.location().unwrap());
+                return Next::Block(self.log.seal_block(plan, buffer, block, &before));
+            }
+            Step::Opening => self.log.seal_opening(&self.frontier),
+            Step::End => self.log.seal_end(&self.frontier),
+            Step::Start => self.log.seal_start(&self.frontier),
+            Step::Segment(number) => return Next::Segment(number),
+            Step::Wait => return Next::Wait,
+            Step::Closed => panic!("the log is closed"),
+        })
     }
 
     pub(crate) fn prepare(&mut self, number: u64) {
@@ -182,7 +211,7 @@ impl Ledger {
 }
 
 /// Writes only the sectors of a frame that `keep` names by their index in the frame.
-pub(crate) fn write_sectors(disk: &MemoryDisk, write: &Write, keep: impl Fn(usize) -> bool) {
+pub(crate) fn write_sectors(disk: &dyn Disk, write: &Write, keep: impl Fn(usize) -> bool) {
     let mut buffer = PageBuffer::new(write.buffer.len());
     disk.read(write.segment, write.offset, &mut buffer).unwrap();
     for (sector, (to, from)) in buffer.chunks_mut(512).zip(write.buffer.chunks(512)).enumerate() {
@@ -194,7 +223,7 @@ pub(crate) fn write_sectors(disk: &MemoryDisk, write: &Write, keep: impl Fn(usiz
 }
 
 /// Changes bytes of a segment in place.
-pub(crate) fn change(disk: &MemoryDisk, location: Location, length: usize, change: impl FnOnce(&mut [u8])) {
+pub(crate) fn change(disk: &dyn Disk, location: Location, length: usize, change: impl FnOnce(&mut [u8])) {
     let mut pages = PageBuffer::new(length.next_multiple_of(PAGE_SIZE));
     disk.read(location.segment, location.offset, &mut pages).unwrap();
     change(&mut pages);

@@ -130,6 +130,7 @@ struct InFlight {
 
 /// The end of a ledger that is open for writing.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Log {
     ledger: LedgerId,
     stage: Stage,

@@ -27,6 +27,7 @@ pub struct RunwayRange {
 
 /// How far the zeros go.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Runway {
     /// Segment in which the zeros end.
     segment: u64,
