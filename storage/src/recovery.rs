@@ -13,6 +13,8 @@
 //! block (the caller has the heads), signing missing checkpoints, reading beside a live writer ([`crate::view`]).
 
 mod decide;
+#[cfg(test)]
+mod enumerate;
 mod error;
 #[cfg(test)]
 mod segment_tests;
