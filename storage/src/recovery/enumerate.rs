@@ -11,9 +11,11 @@
 //! |---|---|
 //! | `schedules.rs` | each set of writes in flight that landed, at each moment of each order of sealing and completing |
 //! | `sectors.rs` | each set of sectors of two frames in flight, each set of their pages whole, torn or missing |
+//! | `volatile.rs` | the writer was killed, recovery read frames that were only in a cache, then the power went |
+//! | `liars.rs` | zeros that recovery had written were lost again; a frame that was durable has gone bad |
 //!
-//! Recovery must refuse none of them. Each test asserts how many states there are, by a count made from the rules of the
-//! log and not from what the enumeration did: a loop that is empty by mistake fails.
+//! Recovery must refuse none of them but those of `liars.rs`. Each test asserts how many states there are, by a count made
+//! from the rules of the log and not from what the enumeration did: a loop that is empty by mistake fails.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -23,8 +25,10 @@
 )]
 
 mod image;
+mod liars;
 mod schedules;
 mod sectors;
+mod volatile;
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
