@@ -225,6 +225,14 @@ impl Disk for SparseDisk {
         Ok(())
     }
 
+    fn sync(&self, _number: u64) -> Result<(), DiskError> {
+        Ok(())
+    }
+
+    fn sync_names(&self) -> Result<(), DiskError> {
+        Ok(())
+    }
+
     fn available(&self) -> Result<u64, DiskError> {
         Ok(u64::MAX)
     }
