@@ -4,6 +4,7 @@
 //! [`Write`], and hands completions back. The log holds the rules that make recovery decidable:
 //!
 //! - At most two frames are in flight, and a frame is final only when all frames before it are.
+//! - An *end* frame waits until all before it is durable, and says so.
 //! - A *start* frame, an *end* frame and the mark that opens a ledger for writing are waited for before anything else is
 //!   sealed. Start frame and opening mark store no checkpoints, so their bytes follow from their predecessor.
 //! - Two watermarks of one epoch, one behind the other, are written only by a clean close, and nothing of that epoch
@@ -292,6 +293,9 @@ impl Log {
                 Some(_) => (Step::Start, MARK_SIZE),
             },
             Stage::Running if self.fits(plan.size.total_bytes()) => (Step::Seal, plan.size.total_bytes()),
+            // Sealed any earlier, the end frame could not say that the frame before it was durable, and it may be the last
+            // one for a long time: nothing else would vouch for that frame.
+            Stage::Running if !self.in_flight.is_empty() => return Ok(Step::Wait),
             Stage::Running => (Step::End, MARK_SIZE),
         };
         Ok(if self.is_blocked(bytes) { Step::Wait } else { step })
@@ -334,6 +338,7 @@ impl Log {
     /// If the log is not ready for it: that is our own bug.
     pub fn seal_end(&mut self, frontier: &Frontier) -> Write {
         assert!(self.stage == Stage::Running && self.is_ready(), "an end frame closes a segment in use");
+        assert!(self.in_flight.is_empty(), "an end frame says that all before it is durable");
         let slots = self.take_slots(u64::MAX);
         self.seal_bare(FrameKind::End, slots, true, frontier)
     }

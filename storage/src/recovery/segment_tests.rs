@@ -232,3 +232,26 @@ fn two_segments_without_a_start_frame_are_refused() {
     empty.disk.create_segment(1, SIZE, &segment(1).encode()).unwrap();
     assert_eq!(code(&empty.disk), "recovery.no_start");
 }
+
+#[test]
+fn a_page_lost_below_an_end_frame_is_missed_though_no_other_frame_follows() {
+    let ledger = ended(1);
+    let last = *ledger.blocks.last().unwrap();
+    change(&ledger.disk, Location { offset: last.offset + 2 * PAGE_SIZE as u64, ..last }, PAGE_SIZE, |page| {
+        page.fill(0)
+    });
+    assert_eq!(code(&ledger.disk), "recovery.durable_lost");
+}
+
+#[test]
+fn an_end_frame_waits_for_the_block_before_it() {
+    let mut ledger = Ledger::create();
+    ledger.append(&[PAYLOAD_SIZE_MAX]);
+    let block = ledger.seal(&[900_000]);
+    assert!(matches!(ledger.next(&[500_000]), crate::fixture::Next::Wait), "the block is in flight");
+    ledger.apply(&block);
+    let next = ledger.next(&[500_000]);
+    let crate::fixture::Next::Mark(end) = next else { panic!("{next:?}") };
+    let header = FrameHeader::parse(&segment(0), end.offset, &end.buffer).unwrap();
+    assert_eq!((header.kind, header.durable), (FrameKind::End, header.index));
+}

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::device::Write;
-use crate::disk::MemoryDisk;
+use crate::disk::{Habits, MemoryDisk, SimulatedDisk, Trouble};
 use crate::fixture::{Ledger, SIZE, change, find, segment, write_sectors};
 use crate::frame::{FrameError, Location};
 
@@ -412,4 +412,42 @@ fn the_visitor_may_stop() {
     let ledger = ledger();
     let stopped = recover(&ledger.disk, None, &mut |_| ControlFlow::Break(()));
     assert!(matches!(stopped, Err(RecoveryError::Stopped)));
+}
+
+/// What reads show of a segment.
+fn shown(disk: &SimulatedDisk) -> PageBuffer {
+    let mut bytes = PageBuffer::new(SIZE as usize);
+    disk.read(0, 0, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn what_a_killed_process_left_is_durable_once_recovery_has_settled() {
+    const ALL_IS_LOST: Habits = Habits { lost: 1024, torn: 0, torn_in_order: 0, completes: 1024, twice: 0 };
+    // Killed at each write of the cut and of what is written again: it lands, but nobody has synced it.
+    for killed_at in 1..40 {
+        let disk = SimulatedDisk::new(killed_at, 2 * SIZE);
+        let mut ledger = Ledger::create_on(disk.clone());
+        ledger.append(&[300]);
+        let torn = ledger.seal(&[40_000]);
+        let mut half = PageBuffer::new(torn.buffer.len() / 2 / PAGE_SIZE * PAGE_SIZE);
+        half.iter_mut().zip(&torn.buffer[..]).for_each(|(to, from)| *to = *from);
+        disk.write(torn.segment, torn.offset, &half).unwrap();
+        let found = find(&disk).unwrap();
+        assert!(found.recovered.cut.is_some());
+        disk.set_trouble(Some(Trouble::Crash(killed_at)));
+        let is_done = found.recovered.settle(&disk).is_ok();
+        disk.kill();
+        let found = find(&disk).unwrap();
+        found.recovered.settle(&disk).unwrap();
+        let before = shown(&disk);
+        disk.set_habits(ALL_IS_LOST);
+        disk.cut_power();
+        assert!(shown(&disk)[..] == before[..], "killed at operation {killed_at}: a power cut takes nothing back");
+        if is_done {
+            assert!(6 < killed_at, "the cut takes some writes");
+            return;
+        }
+    }
+    panic!("settling never ends");
 }

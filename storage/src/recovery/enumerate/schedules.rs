@@ -163,8 +163,6 @@ fn explore(from: Moment, script: &[Ask], beside: Beside) -> Vec<State> {
 enum Rule {
     /// While the one before is in flight or when it is durable; the next one may be sealed at once.
     Free,
-    /// As `Free`, but it is waited for.
-    FreeAlone,
     /// When nothing is in flight; the next one may be sealed at once.
     Idle,
     /// When nothing is in flight, and it is waited for.
@@ -179,7 +177,7 @@ enum Rule {
 fn image_count(rules: &[Rule]) -> usize {
     let (mut contents, mut images, mut beside) = (1, 1, false);
     for rule in rules {
-        if beside && matches!(rule, Rule::Free | Rule::FreeAlone) {
+        if beside && *rule == Rule::Free {
             images += contents;
             contents *= 2;
         }
@@ -251,7 +249,7 @@ fn every_crash_from_the_first_frame_on() {
 
 #[test]
 fn every_crash_on_the_way_to_the_next_segment() {
-    use Rule::{Free, FreeAlone, Idle, IdleAlone};
+    use Rule::{Free, Idle, IdleAlone};
     // Three blocks of two pages behind the opening mark, then the end frame.
     let image = filled(503);
     let script = [
@@ -266,7 +264,7 @@ fn every_crash_on_the_way_to_the_next_segment() {
         Ask::Block(&[1, 2, 3]),
         Ask::Close,
     ];
-    let first = [IdleAlone, Free, Free, Free, FreeAlone];
+    let first = [IdleAlone, Free, Free, Free, IdleAlone];
     let second = [IdleAlone, Free, Free, Idle, Free, Free, IdleAlone, IdleAlone];
     let states = explore_from(&image, &script, Beside { segments: true, runway: 0 });
     // With and without the next segment, at each moment.
