@@ -6,7 +6,8 @@ use annals_core::hash::{AuthorId, ContentHash, LedgerId, parse_hex};
 use annals_core::limits::{HEAD_SIZE, PAYLOAD_SIZE_MAX};
 use annals_core::record::{self, ContentError, Flags, Head, Kind, ParseError, Record, SUITE_ED25519};
 use annals_core::signature::{
-    KeyError, SigningKey, parse_author, verify, verify_by_equation, verify_head, verify_head_by_equation, verify_heads,
+    EquationBatch, KeyError, SigningKey, parse_author, verify, verify_by_equation, verify_head,
+    verify_head_by_equation, verify_heads,
 };
 use proptest::prelude::*;
 
@@ -52,6 +53,12 @@ fn signed(payload: &[u8], item_count: u16, flags: Flags, nonce: u64, key: &Signi
 
 fn key(seed: u8) -> SigningKey {
     SigningKey::from_seed(&[seed; 32])
+}
+
+fn all_hold(heads: &[&[u8; HEAD_SIZE]], randomness: &mut Counter) -> bool {
+    let mut batch = EquationBatch::new();
+    heads.iter().for_each(|head| batch.push_head(head));
+    batch.holds(randomness)
 }
 
 #[test]
@@ -196,6 +203,7 @@ fn small_order_signature_is_taken_alike_by_both_ways() {
     let mut valid = [false; 40];
     verify_heads(&[&head; 40], &mut valid, &mut Counter(1));
     assert_eq!(valid, [true; 40]);
+    assert!(all_hold(&[&head; 40], &mut Counter(1)));
 }
 
 proptest! {
@@ -215,7 +223,8 @@ proptest! {
         let single: Vec<bool> = refs.iter().map(|head| verify_head(head)).collect();
         prop_assert_eq!(&valid, &single);
         let by_equation: Vec<bool> = refs.iter().map(|head| verify_head_by_equation(head)).collect();
-        prop_assert_eq!(by_equation, single);
+        prop_assert_eq!(&by_equation, &single);
+        prop_assert_eq!(all_hold(&refs, &mut Counter(seed)), single.iter().all(|valid| *valid));
     }
 
     #[test]
