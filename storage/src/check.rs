@@ -1,11 +1,12 @@
-//! Checking a whole ledger: every frame of every segment, every byte of them and of what must be zero between.
+//! Checking a ledger: every frame of every segment, every byte of them and of what must be zero between.
 //!
-//! It reads all segments in order, from the first frame of the ledger on, verifies sums, padding, checksums and the chain
+//! It reads all segments in order, or those from one on, verifies sums, padding, checksums and the chain
 //! across segments, and hands every frame to the caller, who verifies the records. Behind the end frame of a closed
 //! segment, in the prepared segment and behind the last frame there must be zeros; only a torn tail, of the kind that
 //! recovery would cut, is reported and not refused. Behind a clean close nothing passes for a torn tail.
 //!
-//! It stops at the first thing that is wrong, and changes nothing. It needs the writer to be away.
+//! Reads go forward, [`READ_SIZE`] bytes at a time, each byte once; whoever wants to read ahead does it behind the
+//! [`Disk`]. It stops at the first thing that is wrong, and changes nothing. It needs the writer to be away.
 
 #[cfg(test)]
 mod tests;
@@ -17,13 +18,16 @@ use crate::frame::{FrameHeader, HashedHeader};
 use crate::recovery::{
     Cut, RecoveredFrame, RecoveryError, Visit, Walked, check_rest, judge, list, no_start, read_header, start_link, walk,
 };
-use crate::scan::{Link, Look, Window, look};
+use crate::scan::{CHUNK_SIZE, Link, Look, Window, look};
 use crate::segment::{FIRST_FRAME_OFFSET, SegmentHeader};
+
+/// Bytes of one read. A segment is a multiple of it.
+pub const READ_SIZE: usize = CHUNK_SIZE;
 
 /// What a sound ledger consists of.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct CheckReport {
-    /// Segments read.
+    /// Segments read, one that was prepared among them.
     pub segments: u64,
     /// Intact frames.
     pub frames: u64,
@@ -45,10 +49,25 @@ pub struct CheckReport {
 ///
 /// [`RecoveryError`] naming the first thing that is wrong: segment, offset, expected, found.
 pub fn check(disk: &dyn Disk, ledger: Option<LedgerId>, visit: &mut Visit<'_>) -> Result<CheckReport, RecoveryError> {
+    check_from(disk, ledger, 0, visit)
+}
+
+/// As [`check`], but only the segments from `first` on; the start frame of that one is taken as it is.
+///
+/// # Errors
+///
+/// As [`check`]; [`RecoveryError::NoStart`] if the segment `first` is there but has no start frame, unless it is the first.
+pub fn check_from(
+    disk: &dyn Disk,
+    ledger: Option<LedgerId>,
+    first: u64,
+    visit: &mut Visit<'_>,
+) -> Result<CheckReport, RecoveryError> {
     let files = list(disk)?;
     let mut report = CheckReport::default();
-    let (mut link, mut ledger, mut rest) = (Link::Empty, ledger, files.as_slice());
-    if files.is_empty() {
+    let (mut link, mut ledger) = (start_link(first), ledger);
+    let mut rest = usize::try_from(first).ok().and_then(|first| files.get(first..)).unwrap_or(&[]);
+    if rest.is_empty() {
         return Err(RecoveryError::NoSegments);
     }
     while let Some((file, later)) = rest.split_first() {
@@ -61,6 +80,9 @@ pub fn check(disk: &dyn Disk, ledger: Option<LedgerId>, visit: &mut Visit<'_>) -
         let walked = walk_counted(&mut window, &segment, link, &mut report, visit)?;
         link = walked.link;
         if let Some(found) = walked.look {
+            if matches!(link, Link::Unread) {
+                return Err(no_start(&segment, found));
+            }
             report.torn = check_tail(disk, &mut window, &segment, &link, walked.offset, found, later)?;
             report.segments += later.len() as u64;
             report.bytes += later.iter().map(|file| file.size).sum::<u64>();

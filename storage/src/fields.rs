@@ -48,5 +48,6 @@ pub(crate) fn all_zero(bytes: &[u8]) -> bool {
 
 /// Offset of the first byte of `bytes` that is not zero.
 pub(crate) fn first_nonzero(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|byte| *byte != 0)
+    // Nearly always there is none, and that is seen many bytes at a time.
+    if all_zero(bytes) { None } else { bytes.iter().position(|byte| *byte != 0) }
 }

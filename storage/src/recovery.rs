@@ -43,6 +43,8 @@ use crate::segment::{FIRST_FRAME_OFFSET, SegmentHeader, is_segment_size};
 /// An intact frame, as recovery, a view or a check meets it.
 #[derive(Clone, Copy, Debug)]
 pub struct RecoveredFrame<'a> {
+    /// The segment that it lies in.
+    pub segment: &'a SegmentHeader,
     /// What its header says.
     pub header: &'a FrameHeader,
     /// Its body without padding, aligned to 4 KiB; empty unless it is a block.
@@ -246,7 +248,7 @@ pub(crate) fn walk(
             return Ok(Walked { link, offset, look: Some(found) });
         };
         let body = window.get(offset + frame.size.header_bytes() as u64, frame.size.body_size)?;
-        if visit(RecoveredFrame { header: &frame, body }).is_break() {
+        if visit(RecoveredFrame { segment, header: &frame, body }).is_break() {
             return Err(RecoveryError::Stopped);
         }
         let (kind, end) = (frame.kind, frame.end());

@@ -69,7 +69,7 @@ impl View {
             let mut view =
                 Self { segment, offset: FIRST_FRAME_OFFSET, link, durable: 0, base: None, ahead: Vec::new() };
             if let Look::Intact(frame) = first {
-                stop(visit(RecoveredFrame { header: &frame, body: &[] }))?;
+                stop(visit(RecoveredFrame { segment: &view.segment, header: &frame, body: &[] }))?;
                 view.base = Some(frame.checksum);
                 let stop = view.advance(disk, visit)?;
                 probe(disk, &stop)?;
@@ -137,7 +137,7 @@ impl View {
         {
             if self.base.take() != Some(frame.checksum) {
                 let body = body.get(..frame.size.body_size).unwrap_or(&[]);
-                stop(visit(RecoveredFrame { header: &frame, body }))?;
+                stop(visit(RecoveredFrame { segment: &segment, header: &frame, body }))?;
             }
             (self.segment, self.offset) = (segment, frame.end());
             self.link = self.link.next(frame);

@@ -56,6 +56,35 @@ fn sound_ledger_passes_and_every_block_is_met() {
 }
 
 #[test]
+fn check_from_a_segment_reads_from_there_on_and_every_byte_once() {
+    let mut ledger = ledger();
+    ledger.close();
+    let whole = report(&ledger.disk).unwrap();
+    let last = ledger.disk.segments().unwrap().last().unwrap().number;
+    for first in 0..whole.segments {
+        let (mut heights, before) = (Vec::new(), ledger.disk.bytes_read());
+        let report = check_from(&ledger.disk, Some(LEDGER), first, &mut |frame| {
+            assert_eq!(frame.segment.number, frame.header.segment);
+            heights.extend(frame.header.block().map(|block| (frame.header.segment, block.header.height)));
+            ControlFlow::Continue(())
+        });
+        let prepared = !ledger.blocks.iter().any(|place| first <= place.segment);
+        if prepared {
+            assert!(matches!(report, Err(RecoveryError::NoStart { segment }) if segment == first));
+            continue;
+        }
+        let report = report.unwrap();
+        assert_eq!((report.newest, report.closed, report.torn), (whole.newest, true, None));
+        assert_eq!(report.bytes, (last + 1 - first) * SIZE);
+        assert_eq!(ledger.disk.bytes_read() - before, report.bytes, "each byte is read once");
+        let expected = (0_u64..).zip(&ledger.blocks).filter(|(_, place)| first <= place.segment);
+        assert!(heights.into_iter().eq(expected.map(|(height, place)| (place.segment, height))));
+    }
+    let beyond = check_from(&ledger.disk, Some(LEDGER), last + 1, &mut |_| ControlFlow::Continue(()));
+    assert!(matches!(beyond, Err(RecoveryError::NoSegments)));
+}
+
+#[test]
 fn torn_tail_is_reported() {
     let mut ledger = ledger();
     assert!(!report(&ledger.disk).unwrap().closed);
