@@ -59,7 +59,7 @@ pub use annals_storage::log::Halted;
 pub use annals_storage::reader::ReadError;
 pub use annals_storage::recovery::RecoveryError;
 pub use appender::{Ack, Appender, Pending};
-pub use audit::{CheckError, CheckReport, Finding, check_ledger};
+pub use audit::{CheckError, CheckOptions, CheckReport, Finding, check_ledger, check_with};
 pub use builder::{BuildError, RecordBuilder, SignedRecord, Signer};
 pub use follower::{FollowError, Follower, Following, Position};
 pub use home::{FORMAT_VERSION, HomeError, LedgerSize, ledger_size};

@@ -6,7 +6,7 @@
 
 use crate::open_error::OpenError;
 use crate::rebuild::rebuild;
-use crate::replay::{Replay, ReplayError, take_touched};
+use crate::replay::{Base, Replay, ReplayError, take_touched};
 use annals_core::checkpoint::Checkpoint;
 use annals_core::genesis::Genesis;
 use annals_core::hash::{BlockHash, LedgerId};
@@ -18,7 +18,9 @@ use annals_storage::buffer::PageBuffer;
 use annals_storage::check::segment_header;
 use annals_storage::disk::Disk;
 use annals_storage::frame::{FrameChecksum, FrameKind, HashedHeader, Location, Slot};
-use annals_storage::index::{BlockEntry, Closing, Index, IndexStore, LookupKey, OpenIndex, PendingIndexFile};
+use annals_storage::index::{
+    BlockEntry, Closing, Index, IndexError, IndexStore, LookupKey, OpenIndex, PendingIndexFile,
+};
 use annals_storage::reader::BlockReader;
 use annals_storage::recovery::RecoveredFrame;
 use annals_storage::segment::{FIRST_FRAME_OFFSET, SegmentHeader};
@@ -192,20 +194,9 @@ impl Loader {
     }
 
     /// What closed segments say of an author, by an index that is rebuilt where it has to be.
-    fn base(&self, index: &Arc<Index>) -> crate::replay::Base {
-        let (index, disk) = (Arc::clone(index), Arc::clone(&self.disk));
-        let (ledger, genesis) = (self.ledger, self.genesis.clone());
+    fn base(&self, index: &Arc<Index>) -> Base {
         let store = self.writes.then(|| Arc::clone(&self.store));
-        Box::new(move |id| {
-            loop {
-                let error = match index.author(SUITE_ED25519, id) {
-                    Ok(entry) => return Ok(entry),
-                    Err(error) => error,
-                };
-                let Some(segment) = error.rebuild() else { return Err(error.into()) };
-                rebuild(&disk, ledger, &genesis, &index, store.as_deref(), segment).map_err(ReplayError::from)?;
-            }
-        })
+        base(Arc::clone(&self.disk), self.ledger, self.genesis.clone(), Arc::clone(index), store)
     }
 
     /// The next segment begins, for a reader beside the writer.
@@ -224,6 +215,37 @@ impl Loader {
 
     fn lookup_key(&self, segment: u64) -> Result<LookupKey, OpenError> {
         Ok(LookupKey::derive(&segment_header(self.disk.as_ref(), self.ledger, segment)?.key))
+    }
+}
+
+/// What the closed segments of an index say of an author; an index file that is missing or damaged is made again, in
+/// memory, and in `store` if there is one.
+pub(crate) fn base(
+    disk: Arc<dyn Disk>,
+    ledger: LedgerId,
+    genesis: Genesis,
+    index: Arc<Index>,
+    store: Option<Arc<dyn IndexStore>>,
+) -> Base {
+    Box::new(move |id| ask(&disk, ledger, &genesis, &index, store.as_deref(), || index.author(SUITE_ED25519, id)))
+}
+
+/// Asks an index, again and again while that needs the index of a closed segment to be made again.
+pub(crate) fn ask<T>(
+    disk: &Arc<dyn Disk>,
+    ledger: LedgerId,
+    genesis: &Genesis,
+    index: &Arc<Index>,
+    store: Option<&dyn IndexStore>,
+    question: impl Fn() -> Result<T, IndexError>,
+) -> Result<T, ReplayError> {
+    loop {
+        let error = match question() {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let Some(segment) = error.rebuild() else { return Err(error.into()) };
+        rebuild(disk, ledger, genesis, index, store, segment)?;
     }
 }
 

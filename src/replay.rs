@@ -144,7 +144,8 @@ impl Replay {
         Ok(entries)
     }
 
-    fn record(&mut self, seq: u64, head: &Head, payload: &[u8]) -> Result<(), ReplayError> {
+    /// Sequences the next record once more.
+    pub(crate) fn record(&mut self, seq: u64, head: &Head, payload: &[u8]) -> Result<(), ReplayError> {
         if seq == 0 {
             // The genesis record stands outside its own rules; it uses up the ledger key's nonce 0.
             let mut author = Author::new(head.author);

@@ -1,7 +1,7 @@
 //! Forgeries by somebody who has the disk and computes every sum anew: `check` looks behind the sums.
 
 use crate::support::{Place, SMALL, key, options, record};
-use annals::{CheckError, Creation, Kind, Ledger, RecordBuilder, check_ledger};
+use annals::{CheckError, CheckOptions, Creation, Kind, Ledger, RecordBuilder, check_ledger, check_with};
 use annals_core::block::BlockHeader;
 use annals_core::body::{Body, BodyLayout, BodyWriter};
 use annals_core::hash::TreeHash;
@@ -9,7 +9,7 @@ use annals_core::leaf::LeafEntry;
 use annals_core::record::record_id;
 use annals_core::tree::Frontier;
 use annals_storage::disk::{Access, Disk, FileDisk};
-use annals_storage::frame::HashedHeader;
+use annals_storage::frame::{HashedHeader, Slot};
 use annals_storage::log::{CloseStep, Log, Step};
 use annals_storage::recovery::recover;
 use std::ops::ControlFlow;
@@ -18,6 +18,16 @@ use std::path::Path;
 /// Appends a block of these records, as they are, to a closed ledger, with right sums and a right chain; `alter` may
 /// change its header.
 fn forge(path: &Path, records: &[Vec<u8>], alter: impl Fn(&mut BlockHeader)) {
+    forge_with(path, records, alter, |_| None);
+}
+
+/// As [`forge`]; the frame behind the block may store a checkpoint of it.
+fn forge_with(
+    path: &Path,
+    records: &[Vec<u8>],
+    alter: impl Fn(&mut BlockHeader),
+    checkpoint: impl Fn(&BlockHeader) -> Option<Slot>,
+) {
     let disk = FileDisk::new(&path.join("segments"), Access::Write);
     let mut frontier = Frontier::new();
     let recovered = recover(&disk, None, &mut |frame| {
@@ -61,6 +71,9 @@ fn forge(path: &Path, records: &[Vec<u8>], alter: impl Fn(&mut BlockHeader)) {
     let block = log.seal_block(plan, buffer, HashedHeader::new(header), &before);
     disk.write(block.segment, block.offset, &block.buffer).unwrap();
     log.completed(block.ticket, Ok(())).unwrap();
+    if let Some(slot) = checkpoint(&header) {
+        log.add_checkpoint(slot);
+    }
     while log.close_step().unwrap() == CloseStep::Mark {
         let mark = log.seal_close(&frontier);
         disk.write(mark.segment, mark.offset, &mark.buffer).unwrap();
@@ -113,7 +126,7 @@ fn what_no_sum_shows_is_found_and_named() {
     let (seq, words) = finding(|next| *next[1].last_mut().unwrap() ^= 1, same);
     assert!(seq == 5 && words.contains("payload hashes to"), "{words}");
     let (seq, words) = finding(|next| next[1] = next[0].clone(), same);
-    assert!(seq == 4 && words.contains("a second time"), "{words}");
+    assert!(seq == 5 && words.contains("a second time"), "{words}");
     let (_, words) = finding(
         |next| {
             let id = annals_core::record::Record::parse(&next[0]).unwrap().head.ledger;
@@ -135,4 +148,60 @@ fn what_no_sum_shows_is_found_and_named() {
     assert!(seq == 4 && words.contains("tree root"), "{words}");
     let (seq, words) = finding(|_| {}, |header| header.item_count += 1);
     assert!(seq == 4 && words.contains("items"), "{words}");
+}
+
+#[test]
+fn a_bad_signature_goes_unseen_only_where_none_is_verified() {
+    let (place, mut next) = ledger();
+    next[1][150] ^= 1;
+    forge(&place.path(), &next, |_| {});
+    let check = |signatures| {
+        let options = CheckOptions { signatures, ..CheckOptions::default() };
+        check_with(&place.path(), &options, &mut |_, _| {})
+    };
+    let report = check(false).unwrap();
+    assert!(!report.signatures && report.records == 6);
+    let error = check(true).unwrap_err();
+    assert_eq!(error.finding().unwrap().code(), "finding.signature");
+    assert_eq!((error.code(), error.place().2), ("check.record", Some(5)));
+}
+
+#[test]
+fn a_stored_checkpoint_that_nobody_signed_or_of_no_block_is_found() {
+    for (less, signatures, found) in [(0, true, true), (0, false, false), (1, true, true), (1, false, true)] {
+        let (place, next) = ledger();
+        let signature = [5; 64];
+        let slot = |block: &BlockHeader| Some(Slot { size: block.next_seq() - less, height: block.height, signature });
+        forge_with(&place.path(), &next, |_| {}, slot);
+        let options = CheckOptions { signatures, ..CheckOptions::default() };
+        let result = check_with(&place.path(), &options, &mut |_, _| {});
+        let code = result.as_ref().err().map(|error| error.finding().unwrap().code());
+        assert_eq!(code, found.then_some("finding.stored_checkpoint"), "{less} {signatures}");
+    }
+}
+
+#[test]
+fn a_nonce_used_segments_ago_is_known_to_a_check_of_the_end() {
+    let place = Place::new();
+    let ledger = place.create();
+    let mut appender = ledger.appender().unwrap();
+    let first = record(ledger.id(), &key(1), 7, b"first");
+    appender.append_wait(&first).unwrap();
+    for nonce in 8..12 {
+        appender.append_wait(&record(ledger.id(), &key(1), nonce, &vec![1; 1 << 20])).unwrap();
+    }
+    let next = record(ledger.id(), &key(1), 12, b"next");
+    ledger.close().unwrap();
+    for missing in [false, true] {
+        let forged = place.beside(if missing { "missing" } else { "there" });
+        crate::support::copy(&place.path(), &forged);
+        if missing {
+            std::fs::remove_file(forged.join("index/0000000000.idx")).unwrap();
+        }
+        let options = CheckOptions { since: Some(5), ..CheckOptions::default() };
+        assert!(1 < check_with(&forged, &options, &mut |_, _| {}).unwrap().since);
+        forge(&forged, &[next.clone(), first.clone()], |_| {});
+        let error = check_with(&forged, &options, &mut |_, _| {}).unwrap_err();
+        assert_eq!((error.finding().unwrap().code(), error.place().2), ("replay.nonce", Some(7)));
+    }
 }
