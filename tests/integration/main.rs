@@ -6,6 +6,7 @@
 mod authors;
 mod checks;
 mod damage;
+mod flips;
 mod forged;
 mod golden;
 mod reading;
