@@ -37,7 +37,7 @@ pub(crate) fn run(command: Command) -> Result<u8, CommandError> {
         Command::Log(log) => log::run(&log),
         Command::Prove { dir, seq, item, out } => show::prove(&dir, seq, item, out.as_deref()),
         Command::Verify { receipt, payload, ledger_key } => verify::run(&receipt, payload.as_deref(), &ledger_key),
-        Command::Check { dir, checkpoint, json } => check::run(&dir, checkpoint.as_deref(), json),
+        Command::Check(check) => check::run(&check),
         Command::Info { dir, json } => info::run(&dir, json),
         Command::Checkpoint { dir, out } => show::checkpoint(&dir, out.as_deref()),
         Command::Doctor { dir, json } => doctor::run(dir.as_deref(), json),

@@ -55,7 +55,7 @@ pub(crate) enum CommandError {
     Halted { refusal: Refusal, halted: Halted },
     #[error(transparent)]
     Close(#[from] CloseError),
-    #[error(transparent)]
+    #[error("{0}; {advice}", advice = .0.advice())]
     Check(#[from] CheckError),
     #[error(transparent)]
     Build(#[from] BuildError),

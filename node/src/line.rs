@@ -112,19 +112,18 @@ pub(crate) enum Command {
     },
     /// Read and verify a whole ledger again
     ///
-    /// Frames, sums, padding, content hashes, chain, tree, signatures, nonces, index. Exit 0 if it is sound (a torn
-    /// tail is reported), 1 if it is damaged, tampered with or another history than the checkpoint's (segment, offset
-    /// and seq are named), 2 if it is shorter than the checkpoint. The ledger must not be open elsewhere.
-    Check {
-        /// The ledger's directory
-        dir: PathBuf,
-        /// A checkpoint that the ledger must go on from
-        #[arg(long, value_name = "FILE")]
-        checkpoint: Option<PathBuf>,
-        /// Print one JSON object
-        #[arg(long)]
-        json: bool,
-    },
+    /// Frames, sums, padding, content hashes, chain, tree, signatures, nonces, index: every byte is read once, on all
+    /// cores. Signatures are verified by another implementation than the engine's. The ledger must not be open
+    /// elsewhere; `annals scrub` looks at one that is.
+    ///
+    /// Exit codes: 0 sound (a torn tail is reported); 1 damaged, tampered with, or another history than the
+    /// checkpoint's (segment, offset and seq are named, and what to do); 2 shorter than the checkpoint; 66 no ledger
+    /// there; 74 the disk does not answer; 75 held by a writer.
+    ///
+    ///   annals check ledger --checkpoint published.note
+    ///   annals check ledger --since 1000000 --json
+    #[command(verbatim_doc_comment)]
+    Check(Check),
     /// Print what a ledger is and how far it goes
     Info {
         /// The ledger's directory
@@ -162,6 +161,25 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// What `check` takes.
+#[derive(Args, Debug)]
+pub(crate) struct Check {
+    /// The ledger's directory
+    pub(crate) dir: PathBuf,
+    /// A checkpoint that the ledger must go on from
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// Begin at the segment that holds this record; what lies before is taken as checked before
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) since: Option<u64>,
+    /// Verify no signatures, which take more time than all else
+    #[arg(long)]
+    pub(crate) no_signatures: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What `init` takes.

@@ -317,6 +317,13 @@ fn a_flipped_byte_and_a_cut_back_ledger_have_exit_codes_of_their_own() {
     good(&["check", &bench.ledger(), "--checkpoint", &bench.at("note")]);
     let shorter = annals(&["check", &bench.at("old"), "--checkpoint", &bench.at("note")]);
     assert_eq!(shorter.status.code(), Some(2), "{}", text(&shorter.stderr));
+    let report: Value =
+        serde_json::from_str(&good(&["check", &bench.ledger(), "--json", "--no-signatures", "--since", "3"])).unwrap();
+    assert_eq!((report["sound"].as_bool(), report["signatures"].as_bool()), (Some(true), Some(false)));
+    assert_eq!(report["since"], 0, "there is one segment");
+    assert!(0 < report["bytes_per_second"].as_u64().unwrap() && 0.0 < report["seconds"].as_f64().unwrap());
+    let words = good(&["check", &bench.ledger()]);
+    assert!(words.contains(" GB/s; signatures verified"), "{words}");
     let segment = bench.path("ledger/segments/0000000000.seg");
     let mut bytes = std::fs::read(&segment).unwrap();
     bytes[20_000] ^= 4;
@@ -326,6 +333,9 @@ fn a_flipped_byte_and_a_cut_back_ledger_have_exit_codes_of_their_own() {
     let finding: Value = serde_json::from_str(&text(&damaged.stdout)).unwrap();
     assert_eq!((finding["sound"].as_bool(), finding["segment"].as_u64()), (Some(false), Some(0)));
     assert!(finding["offset"].as_u64().unwrap() <= 20_000);
+    let damaged = annals(&["check", &bench.ledger()]);
+    assert_eq!(damaged.status.code(), Some(1));
+    assert!(text(&damaged.stderr).contains("restore the ledger from a backup"), "{}", text(&damaged.stderr));
 }
 
 #[test]

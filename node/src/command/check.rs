@@ -2,23 +2,44 @@
 
 use super::progress::Progress;
 use super::read_file;
-use crate::exit::{CommandError, SHORTER};
-use annals::{CheckError, CheckReport, check_ledger, limits};
+use crate::exit::CommandError;
+use crate::line::Check;
+use annals::{CheckError, CheckOptions, CheckReport, Finding, check_with, limits};
 use serde_json::json;
 use std::io::Write as _;
-use std::path::Path;
+use std::time::Duration;
 
-pub(crate) fn run(dir: &Path, checkpoint: Option<&Path>, as_json: bool) -> Result<u8, CommandError> {
-    let note = checkpoint.map(|path| read_file(path, limits::CHECKPOINT_SIZE_MAX)).transpose()?;
-    let note = note.map(|note| String::from_utf8_lossy(&note).into_owned());
+pub(crate) fn run(check: &Check) -> Result<u8, CommandError> {
+    let note = check.checkpoint.as_ref().map(|path| read_file(path, limits::CHECKPOINT_SIZE_MAX)).transpose()?;
+    let options = CheckOptions {
+        checkpoint: note.map(|note| String::from_utf8_lossy(&note).into_owned()),
+        since: check.since,
+        signatures: !check.no_signatures,
+    };
     let mut progress = Progress::bytes("checking");
-    let result = check_ledger(dir, note.as_deref(), &mut |done, total| progress.set(done, total));
+    let result = check_with(&check.dir, &options, &mut |done, total| progress.set(done, total));
     progress.finish();
     match result {
-        Ok(report) => sound(&report, as_json),
+        Ok(report) => sound(&report, check.json),
         Err(CheckError::Open(error)) => Err(error.into()),
-        Err(error) => unsound(error, as_json),
+        Err(error) => unsound(error, check.json),
     }
+}
+
+/// Bytes a second.
+pub(super) fn speed(bytes: u64, duration: Duration) -> u64 {
+    let per_second = u128::from(bytes) * 1_000_000_000 / duration.as_nanos().max(1);
+    u64::try_from(per_second).unwrap_or(u64::MAX)
+}
+
+/// Seconds with three decimals, in whole numbers.
+pub(super) fn seconds(duration: Duration) -> String {
+    format!("{}.{:03}", duration.as_secs(), duration.subsec_millis())
+}
+
+/// Gigabytes with two decimals, in whole numbers.
+pub(super) fn gigabytes(bytes: u64) -> String {
+    format!("{}.{:02}", bytes / 1_000_000_000, bytes % 1_000_000_000 / 10_000_000)
 }
 
 fn sound(report: &CheckReport, as_json: bool) -> Result<u8, CommandError> {
@@ -37,12 +58,25 @@ fn sound(report: &CheckReport, as_json: bool) -> Result<u8, CommandError> {
             "closed": report.closed,
             "torn": torn,
             "indexes_missing": report.indexes_missing,
+            "since": report.since,
+            "signatures": report.signatures,
+            "seconds": report.duration.as_secs_f64(),
+            "bytes_per_second": speed(report.bytes, report.duration),
         });
         writeln!(out, "{object}")?;
         return Ok(0);
     }
-    let CheckReport { records, items, blocks, segments, root, .. } = report;
+    let CheckReport { records, items, blocks, segments, root, since, bytes, .. } = report;
     writeln!(out, "sound: {records} records, {items} items, {blocks} blocks, {segments} segments, root {root}")?;
+    if 0 < *since {
+        writeln!(
+            out,
+            "verified from seq {since} on, items, blocks and segments are of that; what lies before was not read"
+        )?;
+    }
+    let signatures = if report.signatures { "signatures verified" } else { "signatures not verified" };
+    let (seconds, speed) = (seconds(report.duration), gigabytes(speed(*bytes, report.duration)));
+    writeln!(out, "{bytes} bytes in {seconds} s, {speed} GB/s; {signatures}")?;
     if let Some((segment, from, to)) = report.torn {
         writeln!(
             out,
@@ -52,7 +86,7 @@ fn sound(report: &CheckReport, as_json: bool) -> Result<u8, CommandError> {
         writeln!(out, "not closed cleanly; nothing is missing")?;
     }
     for segment in &report.indexes_missing {
-        writeln!(out, "index of segment {segment} is missing; the next look-up makes it again")?;
+        writeln!(out, "index of segment {segment} is missing; the next look-up or `annals repair` makes it again")?;
     }
     Ok(0)
 }
@@ -67,10 +101,11 @@ fn unsound(error: CheckError, as_json: bool) -> Result<u8, CommandError> {
             "segment": segment,
             "offset": offset,
             "seq": seq,
+            "finding": error.finding().map(Finding::code),
+            "advice": error.advice(),
         });
         writeln!(std::io::stdout(), "{object}")?;
-        let shorter = matches!(error, CheckError::Shorter { .. });
-        return Ok(if shorter { SHORTER } else { crate::exit::NEGATIVE });
+        return Ok(CommandError::from(error).exit_code());
     }
     Err(error.into())
 }
