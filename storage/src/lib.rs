@@ -17,5 +17,6 @@ pub mod probe;
 pub mod reader;
 pub mod recovery;
 mod scan;
+pub mod scrub;
 pub mod segment;
 pub mod view;
