@@ -14,6 +14,7 @@ use crate::open_error::OpenError;
 use crate::options::{Creation, DeviceChoice, Options};
 use crate::reader::Reader;
 use crate::refusal::Refusal;
+use crate::scrub::{ROUND_PAUSE, ScrubStatus, Scrubber};
 use crate::shared::Shared;
 use annals_core::block::BlockHeader;
 use annals_core::checkpoint::{Checkpoint, Vkey};
@@ -87,6 +88,7 @@ pub struct Ledger {
     workers: Vec<JoinHandle<()>>,
     /// The ledger key's own way in, for ticks.
     ticker: Mutex<Appender>,
+    scrubber: Option<Scrubber>,
     /// Given back last, when all threads are gone.
     _lock: Lock,
 }
@@ -156,6 +158,8 @@ impl Ledger {
             operation: "make an appender",
             source: std::io::Error::other(full.to_string()),
         })?);
+        let reader = Reader::live(Arc::clone(&shared.query), Arc::clone(&shared.authors));
+        let scrubber = options.scrub_rate.map(|rate| Scrubber::start(reader, rate, ROUND_PAUSE)).transpose()?;
         let path = path.to_owned();
         Ok(Self {
             shared,
@@ -170,6 +174,7 @@ impl Ledger {
             engine,
             workers,
             ticker,
+            scrubber,
             _lock: lock,
         })
     }
@@ -217,6 +222,11 @@ impl Ledger {
     /// The failure that halted the ledger, if one did.
     pub fn halted(&self) -> Option<Halted> {
         self.shared.halted.lock().clone()
+    }
+
+    /// What scrubbing in the background has found since the ledger was opened, see [`Options::scrub_rate`].
+    pub fn scrub_status(&self) -> ScrubStatus {
+        self.scrubber.as_ref().map_or_else(ScrubStatus::default, Scrubber::status)
     }
 
     /// A way in for one producer.
@@ -276,6 +286,7 @@ impl Ledger {
     }
 
     fn shut_down(&mut self) -> Result<(), CloseError> {
+        drop(self.scrubber.take());
         // Release pairs with the Acquire in the engine: what was appended before is seen before it closes.
         self.shared.closing.store(true, Ordering::Release);
         self.shared.bell.ring();

@@ -29,6 +29,7 @@ mod reader;
 mod rebuild;
 mod refusal;
 mod replay;
+mod scrub;
 mod shared;
 #[cfg(test)]
 #[allow(
@@ -72,6 +73,7 @@ pub use query::{QueryError, StoredRecord};
 pub use reader::{Newest, Reader, Scan};
 pub use refusal::{Fault, Refusal};
 pub use replay::ReplayError;
+pub use scrub::{ScrubError, ScrubReport, ScrubStatus};
 
 /// The README's example, compiled and run with the documentation tests.
 #[cfg(doctest)]

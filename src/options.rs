@@ -84,6 +84,9 @@ pub struct Options {
     pub clock_jump_max: Duration,
     /// Takes the clock as it is, behind or far ahead of the newest block.
     pub accept_clock: bool,
+    /// Reads the ledger again and again in the background, at so many bytes a second; none: never. What it finds is told by
+    /// [`crate::Ledger::scrub_status`] and changes nothing.
+    pub scrub_rate: Option<u64>,
 }
 
 impl Default for Options {
@@ -98,6 +101,7 @@ impl Default for Options {
             policy: None,
             clock_jump_max: Duration::from_hours(7 * 24),
             accept_clock: false,
+            scrub_rate: None,
         }
     }
 }

@@ -278,6 +278,10 @@ impl Reader {
         }
     }
 
+    pub(crate) fn query(&self) -> &Query {
+        &self.query
+    }
+
     pub(crate) fn is_halted(&self) -> bool {
         self.query.watermark.is_halted()
     }

@@ -17,7 +17,7 @@ use std::path::Path;
 
 /// Appends a block of these records, as they are, to a closed ledger, with right sums and a right chain; `alter` may
 /// change its header.
-fn forge(path: &Path, records: &[Vec<u8>], alter: impl Fn(&mut BlockHeader)) {
+pub(crate) fn forge(path: &Path, records: &[Vec<u8>], alter: impl Fn(&mut BlockHeader)) {
     forge_with(path, records, alter, |_| None);
 }
 

@@ -13,6 +13,7 @@ mod reading;
 mod refusals;
 mod repeats;
 mod restarts;
+mod scrub;
 mod stress;
 mod support;
 
