@@ -63,19 +63,21 @@ impl ScrubError {
 
     /// Segment, offset in bytes and seq of what is wrong, as far as they are known.
     pub const fn place(&self) -> (Option<u64>, Option<u64>, Option<u64>) {
-        match self {
-            Self::Record { segment, offset, seq, .. } => (Some(*segment), Some(*offset), Some(*seq)),
-            Self::Log(error) | Self::Open(OpenError::Recovery(error)) => match error.place() {
-                Some((segment, offset)) => (Some(segment), Some(offset), None),
-                None => (None, None, None),
-            },
-            Self::Open(_) => (None, None, None),
+        let place = match self {
+            Self::Record { segment, offset, seq, .. } => return (Some(*segment), Some(*offset), Some(*seq)),
+            Self::Log(error) | Self::Open(OpenError::Recovery(error)) => error.place(),
+            Self::Open(OpenError::Read(error)) => error.place(),
+            Self::Open(_) => None,
+        };
+        match place {
+            Some((segment, offset)) => (Some(segment), Some(offset), None),
+            None => (None, None, None),
         }
     }
 
     /// What whoever runs the ledger does about it.
     pub const fn advice(&self) -> &'static str {
-        "what is in memory and in backups is still good: make a backup elsewhere now, stop the writer, and restore from a copy that `annals check` finds sound"
+        "restore the ledger from a backup that `annals check` finds sound, while there is one; until then keep this copy as it is"
     }
 }
 

@@ -107,6 +107,19 @@ impl ReadError {
             Self::RecordCount { .. } => "read.record_count",
         }
     }
+
+    /// Segment and offset in bytes of what could not be read; none if the disk did not answer.
+    pub const fn place(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::Disk(_) => None,
+            Self::Segment { segment, .. } | Self::OtherSegment { segment, .. } => Some((*segment, 0)),
+            Self::Frame { location, .. }
+            | Self::NoBlock { location, .. }
+            | Self::Height { location, .. }
+            | Self::Body { location, .. }
+            | Self::RecordCount { location, .. } => Some((location.segment, location.offset)),
+        }
+    }
 }
 
 /// A block in memory, verified. Share it in an `Arc`.
