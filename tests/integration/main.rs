@@ -11,6 +11,7 @@ mod forged;
 mod golden;
 mod reading;
 mod refusals;
+mod repair;
 mod repeats;
 mod restarts;
 mod scrub;
