@@ -13,6 +13,8 @@ mod job;
 mod keygen;
 mod log;
 mod progress;
+mod repair;
+mod scrub;
 mod show;
 mod verify;
 
@@ -38,6 +40,8 @@ pub(crate) fn run(command: Command) -> Result<u8, CommandError> {
         Command::Prove { dir, seq, item, out } => show::prove(&dir, seq, item, out.as_deref()),
         Command::Verify { receipt, payload, ledger_key } => verify::run(&receipt, payload.as_deref(), &ledger_key),
         Command::Check(check) => check::run(&check),
+        Command::Scrub { dir, rate, json } => scrub::run(&dir, rate, json),
+        Command::Repair { dir, json } => repair::run(&dir, json),
         Command::Info { dir, json } => info::run(&dir, json),
         Command::Checkpoint { dir, out } => show::checkpoint(&dir, out.as_deref()),
         Command::Doctor { dir, json } => doctor::run(dir.as_deref(), json),

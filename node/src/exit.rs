@@ -4,8 +4,9 @@
 //! overwrite · 74 I/O or halted · 75 held by another or full · 77 permissions of a key. Words go to stderr, once, in `main`.
 
 use annals::{
-    BuildError, CheckError, CloseError, DiskError, Fault, Halted, HexError, HomeError, KeyPathError, OpenError,
-    QueryError, ReadError, ReceiptJsonError, RecoveryError, Refusal, RegistryFull, VkeyError,
+    BuildError, CheckError, CloseError, DiskError, Fault, Halted, HexError, HomeError, IndexError, KeyPathError,
+    OpenError, QueryError, ReadError, ReceiptJsonError, RecoveryError, Refusal, RegistryFull, RepairError, ScrubError,
+    VkeyError,
 };
 use std::io;
 use std::path::PathBuf;
@@ -57,6 +58,10 @@ pub(crate) enum CommandError {
     Close(#[from] CloseError),
     #[error("{0}; {advice}", advice = .0.advice())]
     Check(#[from] CheckError),
+    #[error("{0}; {advice}", advice = .0.advice())]
+    Scrub(#[from] ScrubError),
+    #[error(transparent)]
+    Repair(#[from] RepairError),
     #[error(transparent)]
     Build(#[from] BuildError),
     #[error(transparent)]
@@ -86,7 +91,11 @@ impl CommandError {
             Self::Check(CheckError::Open(error)) => open_code(error),
             Self::Check(CheckError::Shorter { .. }) => SHORTER,
             Self::Check(CheckError::Log(RecoveryError::Disk(DiskError::Io { .. }))) => IO,
-            Self::Check(_) => NEGATIVE,
+            Self::Scrub(ScrubError::Open(error)) => open_code(error),
+            Self::Scrub(ScrubError::Log(RecoveryError::Disk(DiskError::Io { .. }))) => IO,
+            Self::Check(_) | Self::Scrub(_) => NEGATIVE,
+            Self::Repair(RepairError::Open(error)) => open_code(error),
+            Self::Repair(RepairError::Write(IndexError::Write { source: DiskError::Full { .. }, .. })) => TRY_LATER,
             Self::Full(_) => TRY_LATER,
             Self::Read { .. }
             | Self::Write { .. }
@@ -94,6 +103,7 @@ impl CommandError {
             | Self::Query(_)
             | Self::Encode(_)
             | Self::Halted { .. }
+            | Self::Repair(_)
             | Self::Close(_) => IO,
         }
     }

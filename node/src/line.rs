@@ -124,6 +124,42 @@ pub(crate) enum Command {
     ///   annals check ledger --since 1000000 --json
     #[command(verbatim_doc_comment)]
     Check(Check),
+    /// Read a ledger again while it is in use, and verify sums, chain and content
+    ///
+    /// Looks for latent damage while a copy can still help: every durable frame's checksums and page sums, their chain,
+    /// and the content hash of every record; no signatures, tree or index, which `annals check` verifies. Takes no lock,
+    /// changes nothing, may be interrupted at any time, and runs beside a writer; --rate keeps it out of the writer's way.
+    ///
+    /// Exit codes: 0 sound; 1 damaged (segment and offset are named, and what to do); 66 no ledger there; 74 the disk
+    /// does not answer.
+    ///
+    ///   annals scrub ledger --rate 50
+    #[command(verbatim_doc_comment)]
+    Scrub {
+        /// The ledger's directory
+        dir: PathBuf,
+        /// Read no more than so many megabytes a second; as fast as it goes unless given
+        #[arg(long, value_name = "MB/S", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+        rate: Option<u64>,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make again what is derived: index files that are missing or damaged
+    ///
+    /// Compares each closed segment's index with what the segment makes, writes those that differ, and removes temporary
+    /// files that broken work left behind. Never touches a segment: where one is damaged, that is told. The ledger must
+    /// not be open elsewhere.
+    ///
+    /// Exit codes: 0 done; 1 a segment is damaged: restore the ledger from a backup; 66 no ledger there; 74 the disk does
+    /// not answer; 75 held by a writer, or the disk is full.
+    Repair {
+        /// The ledger's directory
+        dir: PathBuf,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Print what a ledger is and how far it goes
     Info {
         /// The ledger's directory

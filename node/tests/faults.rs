@@ -339,6 +339,34 @@ fn a_flipped_byte_and_a_cut_back_ledger_have_exit_codes_of_their_own() {
 }
 
 #[test]
+fn scrub_and_repair_say_what_they_found_and_did() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("lines"), "a\nb\nc\n").unwrap();
+    assert!(bench.append(&["--lines", &bench.at("lines")]).output().unwrap().status.success());
+    let value = |arguments: &[&str]| -> Value { serde_json::from_str(&good(arguments)).unwrap() };
+    let report = value(&["scrub", &bench.ledger(), "--json", "--rate", "1000"]);
+    assert_eq!((report["sound"].as_bool(), report["records"].as_u64()), (Some(true), Some(4)), "{report}");
+    assert!(good(&["scrub", &bench.ledger()]).starts_with("sound: 4 records"));
+    std::fs::write(bench.path("ledger/segments/0000000007.tmp"), "half").unwrap();
+    let report = value(&["repair", &bench.ledger(), "--json"]);
+    assert_eq!(report["removed"].as_array().unwrap().len(), 1, "{report}");
+    assert_eq!((report["segments"].as_u64(), report["damaged"].as_array().map(Vec::len)), (Some(0), Some(0)));
+    assert!(good(&["repair", &bench.ledger()]).contains("0 segments damaged"));
+    let segment = bench.path("ledger/segments/0000000000.seg");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[4096 + 4096 + 4] ^= 4;
+    std::fs::write(&segment, &bytes).unwrap();
+    let damaged = annals(&["scrub", &bench.ledger(), "--json"]);
+    assert_eq!(damaged.status.code(), Some(1));
+    let report: Value = serde_json::from_str(&text(&damaged.stdout)).unwrap();
+    assert_eq!((report["sound"].as_bool(), report["segment"].as_u64()), (Some(false), Some(0)), "{report}");
+    let damaged = annals(&["repair", &bench.ledger()]);
+    assert_eq!(damaged.status.code(), Some(1), "{}", text(&damaged.stderr));
+    assert_eq!(annals(&["scrub", &bench.at("nothing")]).status.code(), Some(66));
+    assert_eq!(annals(&["repair", &bench.at("nothing")]).status.code(), Some(66));
+}
+
+#[test]
 fn exit_codes_tell_what_to_do() {
     let bench = Bench::new();
     let code = |arguments: &[&str]| annals(arguments).status.code().unwrap();

@@ -159,6 +159,14 @@ impl Disk for Ahead {
         self.disk.write(number, offset, from)
     }
 
+    fn sync(&self, number: u64) -> Result<(), DiskError> {
+        self.disk.sync(number)
+    }
+
+    fn sync_names(&self) -> Result<(), DiskError> {
+        self.disk.sync_names()
+    }
+
     fn available(&self) -> Result<u64, DiskError> {
         self.disk.available()
     }
