@@ -37,15 +37,15 @@ fn plan() -> Plan {
 /// Lets every operation of a life meet a trouble, one life each, until a life has no such operation.
 fn every_operation(trouble: impl Fn(u64) -> Trouble) {
     let mut lives = 0;
-    for seed in 0..3 {
+    for seed in 0..2 {
         let mut after = 1;
         while after <= run_with(seed, plan(), trouble(after)) {
             after += 1;
             lives += 1;
         }
     }
-    // Two dozen blocks at least, and what goes with them, three times over.
-    assert!(100 < lives, "only {lives} operations");
+    // Two dozen blocks at least, and what goes with them, twice over.
+    assert!(60 < lives, "only {lives} operations");
 }
 
 #[test]

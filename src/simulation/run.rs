@@ -152,6 +152,7 @@ pub(super) fn run(seed: u64) -> Tally {
         run.live(actions, trouble);
     }
     run.conclude();
+    run.tally.damages += damage(&run.world, &mut run.model, &run.plan, &mut run.dice);
     run.tally
 }
 
@@ -482,7 +483,7 @@ impl Run {
         self.tally.closes += 1;
     }
 
-    /// Everything that was promised in all those lives, once more; and what damage to it comes to.
+    /// Everything that was promised in all those lives, once more.
     fn conclude(&mut self) {
         let mut process = self.open();
         let reader = process.reader();
@@ -495,6 +496,5 @@ impl Run {
         self.tally.segments += report.segments;
         self.tally.acknowledged += self.model.acknowledged_count();
         self.tally.receipts_compared += self.model.receipts_compared;
-        self.tally.damages += damage(&self.world, &mut self.model, &self.plan, &mut self.dice);
     }
 }
