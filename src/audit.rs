@@ -2,13 +2,14 @@
 //!
 //! Frames, sums, padding and their chain ([`annals_storage::check`]); content hashes, signatures (by the equation of ZIP-215
 //! itself, not by the library that the engine uses), leaves, tree, nonces and admission (by the sequencer that
-//! ordered them), stored checkpoints, and the index files, byte for byte. It needs the writer to be away, changes nothing,
+//! ordered them), stored checkpoints, those from which the ledger was reopened, and the index files, byte for byte. It needs the writer to be away, changes nothing,
 //! and stops at the first thing that is wrong. A torn tail is no damage: it is reported, and the next opening cuts it.
 
 use crate::home::{Home, HomeError};
 use crate::loading::read_genesis;
 use crate::open_error::OpenError;
 use crate::replay::{Replay, ReplayError, take_touched};
+use crate::still::Still;
 use annals_core::block::BlockHeader;
 use annals_core::body::Body;
 use annals_core::checkpoint::{Checkpoint, CheckpointError};
@@ -16,7 +17,8 @@ use annals_core::genesis::Genesis;
 use annals_core::hash::{BlockHash, LedgerId, TreeHash};
 use annals_core::leaf::LeafEntry;
 use annals_core::limits::HEAD_SIZE;
-use annals_core::record::{ContentError, Head, ParseError, verify_content};
+use annals_core::record::{ContentError, Head, Kind, ParseError, verify_content};
+use annals_core::reopening::Reopening;
 use annals_core::signature::{verify, verify_head_by_equation};
 use annals_core::tree::Frontier;
 use annals_storage::check::{CheckReport as StorageReport, check, segment_header};
@@ -72,6 +74,16 @@ pub enum Finding {
     /// The frame's frontier is not that of the tree so far.
     #[error("the frame carries another tree than the records before it make")]
     Frontier,
+    /// The checkpoint from which the ledger was reopened is not one of its tree.
+    #[error("the ledger was reopened from a checkpoint of {size} records with root {expected}; they make {found}")]
+    Reopened {
+        /** Records that the checkpoint covers. */
+        size: u64,
+        /** The checkpoint's root. */
+        expected: TreeHash,
+        /** Computed. */
+        found: TreeHash,
+    },
     /// A stored checkpoint is not one of the ledger.
     #[error("the checkpoint stored for block {height} is not signed by the ledger key")]
     StoredCheckpoint {
@@ -223,6 +235,7 @@ fn check_home(home: &Home, note: Option<&str>, progress: &mut dyn FnMut(u64, u64
         wanted,
         items: 0,
         indexes_missing: Vec::new(),
+        reopened: Vec::new(),
         failure: None,
     };
     let report = check(disk.as_ref(), Some(ledger), &mut |frame| {
@@ -236,6 +249,7 @@ fn check_home(home: &Home, note: Option<&str>, progress: &mut dyn FnMut(u64, u64
     }
     let report = report.map_err(CheckError::Log)?;
     audit.verify_signatures()?;
+    audit.check_reopened(home)?;
     progress(total, total);
     if let Some(other_tree) = audit.failure.take() {
         return Err(other_tree);
@@ -277,7 +291,17 @@ struct Audit {
     wanted: Option<Checkpoint>,
     items: u64,
     indexes_missing: Vec<u64>,
+    /// From where the ledger was reopened: checked when all else is, since it may be any earlier place.
+    reopened: Vec<Reopened>,
     failure: Option<CheckError>,
+}
+
+/// A record that reopened the ledger from a checkpoint.
+struct Reopened {
+    segment: u64,
+    offset: u64,
+    seq: u64,
+    checkpoint: Checkpoint,
 }
 
 impl Audit {
@@ -350,6 +374,13 @@ impl Audit {
             let leaf = LeafEntry { record_id: record.record_id, height, ordered_time_ms };
             self.frontier.push(leaf.hash());
             self.compare_with_checkpoint();
+            if head.kind == Kind::REOPENED
+                && let Ok(reopening) = Reopening::parse(payload, &self.genesis.vkey)
+                && let Some(checkpoint) = reopening.checkpoint()
+            {
+                let FrameHeader { segment, offset, .. } = *frame;
+                self.reopened.push(Reopened { segment, offset, seq, checkpoint });
+            }
             self.heads.push(Unverified { head: *bytes, segment: frame.segment, offset: frame.offset, seq });
         }
         self.items += items;
@@ -419,6 +450,24 @@ impl Audit {
             return Err(CheckError::Record { segment, offset, seq, finding: Box::new(Finding::Signature) });
         }
         self.heads.clear();
+        Ok(())
+    }
+
+    /// Compares the checkpoints from which the ledger was reopened with the tree, now that all of it is known to be sound.
+    fn check_reopened(&mut self, home: &Home) -> Result<(), CheckError> {
+        if self.reopened.is_empty() {
+            return Ok(());
+        }
+        let still = Still::load(home)?;
+        still.show_all();
+        for Reopened { segment, offset, seq, checkpoint } in self.reopened.drain(..) {
+            let Checkpoint { size, root: expected } = checkpoint;
+            let found = still.query.root_at(size).map_err(OpenError::from)?;
+            if found != expected {
+                let finding = Box::new(Finding::Reopened { size, expected, found });
+                return Err(CheckError::Record { segment, offset, seq, finding });
+            }
+        }
         Ok(())
     }
 

@@ -61,7 +61,8 @@ fn fill(home: &Home, creation: &Creation, given: Option<SigningKey>) -> Result<(
     };
     let genesis = genesis(creation, &key)?;
     let disk = FileDisk::new(&home.segments(), Access::Write);
-    append_genesis(&disk, &genesis, &key, creation.segment_size, creation.random.is_some())
+    append_genesis(&disk, &genesis, &key, creation.segment_size, creation.random.is_some())?;
+    Ok(home.settle()?)
 }
 
 fn genesis(creation: &Creation, key: &SigningKey) -> Result<Genesis, OpenError> {

@@ -16,6 +16,7 @@ use crate::options::{Creation, DeviceChoice, Options};
 use crate::query::Query;
 use crate::reader::Reader;
 use crate::refusal::Refusal;
+use crate::reopen::GoingOn;
 use crate::shared::{Bell, Jobs, Shared};
 use annals_core::block::BlockHeader;
 use annals_core::checkpoint::{Checkpoint, Vkey};
@@ -23,6 +24,7 @@ use annals_core::genesis::{Genesis, engine_head};
 use annals_core::hash::LedgerId;
 use annals_core::limits::PAYLOAD_SIZE_MAX;
 use annals_core::record::Kind;
+use annals_core::reopening::Reopening;
 use annals_core::signature::SigningKey;
 use annals_ordering::park::Parking;
 use annals_ordering::registry::{Registry, RegistryFull};
@@ -93,6 +95,8 @@ pub struct Ledger {
     outstanding_max: u32,
     cut: Option<Cut>,
     bytes_read: u64,
+    /// The records by which opening went on.
+    reopened: Vec<Ack>,
     engine: Option<JoinHandle<Result<(), Halted>>>,
     workers: Vec<JoinHandle<()>>,
     /// The ledger key's own way in, for ticks.
@@ -140,6 +144,7 @@ impl Ledger {
         make_device: impl FnOnce(&Arc<FileDisk>) -> Result<Box<dyn Device>, OpenError>,
     ) -> Result<Self, OpenError> {
         let lock = home.lock()?;
+        let going_on = GoingOn::ask(home, &options)?;
         // Derived data: if its directory was removed, it is made again; if that fails, memory answers.
         let _ = std::fs::create_dir(home.index());
         let key = Arc::new(home.read_key()?);
@@ -149,7 +154,8 @@ impl Ledger {
         let found = Found::load(&disk, &store, &key)?;
         let bytes_read = disk.bytes_read();
         let start = Reading::now();
-        check_clock(found.chain.newest(), start.wall_ms, &options)?;
+        let clock_accepted = check_clock(found.chain.newest(), start.wall_ms, &options)?;
+        let reopenings = going_on.judge(&found.query, clock_accepted, start.wall_ms)?;
         let device = make_device(&files)?;
         let device_name = device.name();
         let (ring, drain) = Ring::new(options.ring_size, PAYLOAD_SIZE_MAX)?;
@@ -198,7 +204,34 @@ impl Ledger {
             source: std::io::Error::other(full.to_string()),
         })?);
         let (path, device) = (path.to_owned(), device_name);
-        Ok(Self { shared, key, path, device, outstanding_max, cut, bytes_read, engine, workers, ticker, _lock: lock })
+        let reopened = Vec::new();
+        let ledger = Self {
+            shared,
+            key,
+            path,
+            device,
+            outstanding_max,
+            cut,
+            bytes_read,
+            reopened,
+            engine,
+            workers,
+            ticker,
+            _lock: lock,
+        };
+        ledger.go_on(home, &going_on, &reopenings)
+    }
+
+    /// Orders the records that say why the ledger goes on: durable before anybody has the ledger, and before it passes for
+    /// no copy any more.
+    fn go_on(mut self, home: &Home, going_on: &GoingOn, reopenings: &[Reopening]) -> Result<Self, OpenError> {
+        for reopening in reopenings {
+            let payload = reopening.encode(self.vkey());
+            let ack = self.order(Kind::REOPENED, &payload).map_err(OpenError::Reopening)?;
+            self.reopened.push(ack);
+        }
+        going_on.settle(home)?;
+        Ok(self)
     }
 
     /// The ledger's id.
@@ -229,6 +262,11 @@ impl Ledger {
     /// The torn tail that opening has cut, if there was one: segment and range of bytes.
     pub fn torn_tail(&self) -> Option<(u64, u64, u64)> {
         self.cut.map(|cut| (cut.segment, cut.from, cut.to))
+    }
+
+    /// The *reopened* records that opening has ordered: for a copy that went on, and for a clock that was accepted.
+    pub fn reopened(&self) -> &[Ack] {
+        &self.reopened
     }
 
     /// Bytes of segments that opening has read: those of the newest one, and the genesis block.
@@ -279,13 +317,18 @@ impl Ledger {
     ///
     /// [`Refusal`] as for any record.
     pub fn tick(&self) -> Result<Ack, Refusal> {
+        self.order(Kind::TICK, &[])
+    }
+
+    /// Orders a record by the ledger key.
+    fn order(&self, kind: Kind, payload: &[u8]) -> Result<Ack, Refusal> {
         let mut ticker = self.ticker.lock();
         let author = self.key.public();
         let nonce = self.reader().next_nonce(&author).map_err(|error| Refusal::Lookup(error.code()))?;
         let now = Reading::now().wall_ms;
-        let mut head = engine_head(self.id(), author, nonce, now, Kind::TICK, &[]).encode();
+        let mut head = engine_head(self.id(), author, nonce, now, kind, payload).encode();
         self.key.sign_head(&mut head);
-        ticker.append_wait(&head)
+        ticker.append_wait(&[&head[..], payload].concat())
     }
 
     /// Takes no more records, makes final what was taken, and closes the log so that nothing about its end is left open.
@@ -341,8 +384,17 @@ pub(crate) fn open_device(disk: &Arc<FileDisk>, choice: DeviceChoice) -> Result<
     Ok(Box::new(PwriteDevice::new(Arc::clone(disk) as Arc<dyn Disk>)?))
 }
 
-fn check_clock(newest: Option<&BlockHeader>, now_ms: u64, options: &Options) -> Result<(), OpenError> {
-    let Some(newest) = newest.filter(|_| !options.accept_clock) else { return Ok(()) };
+/// Refuses a clock behind the newest block or far ahead of it; whether one was accepted that would have been refused.
+fn check_clock(newest: Option<&BlockHeader>, now_ms: u64, options: &Options) -> Result<bool, OpenError> {
+    match judge_clock(newest, now_ms, options) {
+        Ok(()) => Ok(false),
+        Err(_) if options.accept_clock => Ok(true),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+fn judge_clock(newest: Option<&BlockHeader>, now_ms: u64, options: &Options) -> Result<(), OpenError> {
+    let Some(newest) = newest else { return Ok(()) };
     let behind_ms = newest.ordered_time_ms.saturating_sub(now_ms);
     if CLOCK_BEHIND_MS_MAX < behind_ms {
         return Err(OpenError::ClockBehind { behind_ms });

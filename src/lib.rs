@@ -22,13 +22,16 @@ mod loading;
 pub mod measure;
 mod open_error;
 mod options;
+mod place;
 mod policy;
 mod query;
 mod reader;
 mod rebuild;
 mod refusal;
+mod reopen;
 mod replay;
 mod shared;
+mod still;
 
 pub use abilities::{Abilities, abilities};
 pub use annals_core::checkpoint::{Checkpoint, CheckpointError, Vkey, VkeyError};
@@ -40,6 +43,7 @@ pub use annals_core::limits;
 pub use annals_core::receipt::{Receipt, ReceiptError, Step};
 pub use annals_core::receipt_json::{Disclosure, ReceiptJson, ReceiptJsonError};
 pub use annals_core::record::{Flags, Head, Kind, ParseError, Record};
+pub use annals_core::reopening::{Reason, Reopening};
 pub use annals_core::signature::{KeyError, SigningKey, parse_author};
 pub use annals_ordering::registry::RegistryFull;
 pub use annals_storage::disk::DiskError;
@@ -55,10 +59,12 @@ pub use key_path::{KeyPathError, generate_key, random_bytes, read_key, write_key
 pub use ledger::{CloseError, Ledger};
 pub use open_error::OpenError;
 pub use options::{Creation, DeviceChoice, Options};
+pub use place::FileIdentity;
 pub use policy::Policy;
 pub use query::{QueryError, StoredRecord};
 pub use reader::{Newest, Reader, Scan};
 pub use refusal::{Fault, Refusal};
+pub use reopen::use_ledger_key;
 pub use replay::ReplayError;
 
 /// The README's example, compiled and run with the documentation tests.

@@ -13,6 +13,7 @@ mod job;
 mod keygen;
 mod log;
 mod progress;
+mod reopen;
 mod show;
 mod verify;
 
@@ -37,6 +38,7 @@ pub(crate) fn run(command: Command) -> Result<u8, CommandError> {
         Command::Prove { dir, seq, item, out } => show::prove(&dir, seq, item, out.as_deref()),
         Command::Verify { receipt, payload, ledger_key } => verify::run(&receipt, payload.as_deref(), &ledger_key),
         Command::Check { dir, checkpoint, json } => check::run(&dir, checkpoint.as_deref(), json),
+        Command::Reopen(reopen) => reopen::run(&reopen),
         Command::Info { dir, json } => info::run(&dir, json),
         Command::Checkpoint { dir, out } => show::checkpoint(&dir, out.as_deref()),
         Command::Doctor { dir, json } => doctor::run(dir.as_deref(), json),
@@ -87,7 +89,7 @@ struct Opened {
 }
 
 fn open_to_read(dir: &Path) -> Result<Opened, CommandError> {
-    let options = Options { accept_clock: true, verifier_count: Some(1), ..Options::default() };
+    let options = Options { verifier_count: Some(1), ..Options::default() };
     match Ledger::open(dir, options) {
         Ok(ledger) => {
             if let Some((segment, from, to)) = ledger.torn_tail() {
@@ -98,9 +100,14 @@ fn open_to_read(dir: &Path) -> Result<Opened, CommandError> {
             let reader = ledger.reader();
             Ok(Opened { ledger: Some(ledger), reader })
         }
-        // Held by a writer, or not ours to write: a reader needs neither lock nor key.
+        // Held by a writer, or not ours to write: a reader needs neither lock nor key nor a right clock, and a copy is read too.
         Err(
             OpenError::WrongKey { .. }
+            | OpenError::ClockBehind { .. }
+            | OpenError::ClockAhead { .. }
+            | OpenError::Restored { .. }
+            | OpenError::Backup { .. }
+            | OpenError::Copied { .. }
             | OpenError::Home(HomeError::Held { .. } | HomeError::Key(_) | HomeError::Io { .. }),
         ) => Ok(Opened { ledger: None, reader: Reader::open(dir)? }),
         Err(error) => Err(error.into()),

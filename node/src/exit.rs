@@ -76,11 +76,7 @@ impl CommandError {
             Self::Open(error) => open_code(error),
             Self::Query(QueryError::NotFound { .. }) => NO_INPUT,
             Self::Query(QueryError::Item { .. }) => USAGE,
-            Self::Refusal(refusal) => match refusal.fault() {
-                Fault::Record => NEGATIVE,
-                Fault::Load => TRY_LATER,
-                Fault::Ledger => IO,
-            },
+            Self::Refusal(refusal) => refusal_code(refusal),
             Self::Check(CheckError::Open(error)) => open_code(error),
             Self::Check(CheckError::Shorter { .. }) => SHORTER,
             Self::Check(CheckError::Log(RecoveryError::Disk(DiskError::Io { .. }))) => IO,
@@ -93,6 +89,14 @@ impl CommandError {
             | Self::Encode(_)
             | Self::Close(_) => IO,
         }
+    }
+}
+
+fn refusal_code(refusal: &Refusal) -> u8 {
+    match refusal.fault() {
+        Fault::Record => NEGATIVE,
+        Fault::Load => TRY_LATER,
+        Fault::Ledger => IO,
     }
 }
 
@@ -116,6 +120,11 @@ fn open_code(error: &OpenError) -> u8 {
         OpenError::Read(_) | OpenError::Disk(DiskError::Missing { .. }) => NEGATIVE,
         OpenError::Home(HomeError::Config { .. }) => NEGATIVE,
         OpenError::Recovery(_) | OpenError::Replay(_) | OpenError::NoGenesis | OpenError::Segment(_) => NEGATIVE,
+        OpenError::OlderThanCheckpoint { .. } => SHORTER,
+        OpenError::Restored { .. } | OpenError::Backup { .. } | OpenError::Copied { .. } => NEGATIVE,
+        OpenError::Checkpoint(_) | OpenError::OtherTree { .. } => NEGATIVE,
+        OpenError::Home(HomeError::Format { .. }) => NEGATIVE,
+        OpenError::Reopening(refusal) => refusal_code(refusal),
         OpenError::WrongKey { .. } | OpenError::ClockBehind { .. } | OpenError::ClockAhead { .. } => NEGATIVE,
         OpenError::Home(_) | OpenError::Disk(_) | OpenError::Query(_) | _ => IO,
     }

@@ -125,6 +125,16 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Let a restored or copied ledger go on
+    ///
+    /// A copy is read-only, since the ledger may have gone on elsewhere. CHECKPOINT is a file with the newest checkpoint that
+    /// anybody holds: of a receipt (its field `checkpoint`), or of whoever keeps the ledger's checkpoints. If it was signed over
+    /// more records than the copy has, going on would sign two histories and is refused, exit 2; if over another tree, exit 1.
+    /// Otherwise the ledger orders a record that says from where it went on; its receipt is printed.
+    ///
+    ///   annals reopen restored --continue-after newest-checkpoint.txt
+    #[command(verbatim_doc_comment)]
+    Reopen(Reopen),
     /// Print what a ledger is and how far it goes
     Info {
         /// The ledger's directory
@@ -209,7 +219,23 @@ pub(crate) struct Authority {
     /// An admin's key file
     #[arg(long, value_name = "KEYFILE")]
     pub(crate) key: PathBuf,
-    /// Take the machine's clock as it is, behind or a week ahead of the newest record
+    /// Take the machine's clock as it is, behind or a week ahead of the newest record; a record says so
+    #[arg(long)]
+    pub(crate) accept_clock: bool,
+}
+
+/// What `reopen` takes.
+#[derive(Args, Debug)]
+pub(crate) struct Reopen {
+    /// The ledger's directory
+    pub(crate) dir: PathBuf,
+    /// The newest checkpoint that anybody holds
+    #[arg(long, value_name = "CHECKPOINT")]
+    pub(crate) continue_after: PathBuf,
+    /// Where the ledger key lies from now on, unless it is in the ledger's directory
+    #[arg(long, value_name = "KEYFILE")]
+    pub(crate) ledger_key: Option<PathBuf>,
+    /// Take the machine's clock as it is, behind or a week ahead of the newest record; a record says so
     #[arg(long)]
     pub(crate) accept_clock: bool,
 }
@@ -235,7 +261,7 @@ pub(crate) struct Append {
     /// Stop at the first line or file that is refused
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Take the machine's clock as it is, behind or a week ahead of the newest record
+    /// Take the machine's clock as it is, behind or a week ahead of the newest record; a record says so
     #[arg(long)]
     pub(crate) accept_clock: bool,
     /// A journal that makes the run repeatable: run again with the same arguments after a crash
