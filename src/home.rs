@@ -161,9 +161,15 @@ pub(crate) fn write_replacing(path: &Path, bytes: &[u8]) -> Result<(), HomeError
 impl Home {
     /// Lays out a directory, which must not be there. The key file comes later, or lies at `ledger_key`.
     pub(crate) fn lay_out(root: &Path, segment_size: u64, ledger_key: Option<PathBuf>) -> Result<Self, HomeError> {
+        std::fs::create_dir(root).map_err(io_error("create", root))?;
+        Self::lay_out_in(root, segment_size, ledger_key)
+    }
+
+    /// The same in a directory that is there and empty.
+    pub(crate) fn lay_out_in(root: &Path, segment_size: u64, ledger_key: Option<PathBuf>) -> Result<Self, HomeError> {
         let config = Config { format: FORMAT_VERSION, segment_size, ledger_key };
         let home = Self { root: root.to_owned(), config };
-        for directory in [root.to_owned(), home.segments(), home.index()] {
+        for directory in [home.segments(), home.index()] {
             std::fs::create_dir(&directory).map_err(io_error("create", &directory))?;
         }
         let path = root.join(CONFIG_NAME);

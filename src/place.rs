@@ -129,6 +129,11 @@ impl Home {
         self.write_place(&PlaceFile { format: FORMAT_VERSION, made_by: None, inode: Some(inode.to_string()), born_ns })
     }
 
+    /// Notes that a backup or a restore made the files. Durable on return.
+    pub(crate) fn mark(&self, mark: Mark) -> Result<(), HomeError> {
+        self.write_place(&PlaceFile { format: FORMAT_VERSION, made_by: Some(mark), inode: None, born_ns: None })
+    }
+
     fn write_place(&self, file: &PlaceFile) -> Result<(), HomeError> {
         let path = self.place_path();
         let text = toml::to_string(file)

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "tests")]
 
 mod authors;
+mod backups;
 mod copies;
 mod damage;
 mod forged;
