@@ -2,6 +2,7 @@
 
 mod append;
 mod author;
+mod backup;
 mod bench;
 mod check;
 mod demo;
@@ -39,6 +40,8 @@ pub(crate) fn run(command: Command) -> Result<u8, CommandError> {
         Command::Verify { receipt, payload, ledger_key } => verify::run(&receipt, payload.as_deref(), &ledger_key),
         Command::Check { dir, checkpoint, json } => check::run(&dir, checkpoint.as_deref(), json),
         Command::Reopen(reopen) => reopen::run(&reopen),
+        Command::Backup { dir, out, json } => backup::back_up(&dir, &out, json),
+        Command::Restore(restore) => backup::restore(&restore),
         Command::Info { dir, json } => info::run(&dir, json),
         Command::Checkpoint { dir, out } => show::checkpoint(&dir, out.as_deref()),
         Command::Doctor { dir, json } => doctor::run(dir.as_deref(), json),

@@ -4,8 +4,9 @@
 //! overwrite · 74 I/O or halted · 75 held by another or full · 77 permissions of a key. Words go to stderr, once, in `main`.
 
 use annals::{
-    BuildError, CheckError, CloseError, DiskError, Fault, HexError, HomeError, KeyPathError, OpenError, QueryError,
-    ReadError, ReceiptJsonError, RecoveryError, Refusal, RegistryFull, VkeyError,
+    BackupError, BuildError, CheckError, CloseError, DiskError, Fault, HexError, HomeError, KeyPathError,
+    ManifestError, OpenError, QueryError, ReadError, ReceiptJsonError, RecoveryError, Refusal, RegistryFull,
+    RestoreError, VkeyError,
 };
 use std::io;
 use std::path::PathBuf;
@@ -56,6 +57,10 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Check(#[from] CheckError),
     #[error(transparent)]
+    Backup(#[from] BackupError),
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    #[error(transparent)]
     Build(#[from] BuildError),
     #[error(transparent)]
     Full(#[from] RegistryFull),
@@ -78,6 +83,8 @@ impl CommandError {
             Self::Query(QueryError::Item { .. }) => USAGE,
             Self::Refusal(refusal) => refusal_code(refusal),
             Self::Check(CheckError::Open(error)) => open_code(error),
+            Self::Backup(error) => backup_code(error),
+            Self::Restore(error) => restore_code(error),
             Self::Check(CheckError::Shorter { .. }) => SHORTER,
             Self::Check(CheckError::Log(RecoveryError::Disk(DiskError::Io { .. }))) => IO,
             Self::Check(_) => NEGATIVE,
@@ -89,6 +96,36 @@ impl CommandError {
             | Self::Encode(_)
             | Self::Close(_) => IO,
         }
+    }
+}
+
+fn backup_code(error: &BackupError) -> u8 {
+    match error {
+        BackupError::Open(error) => open_code(error),
+        BackupError::Log(RecoveryError::Disk(_)) => IO,
+        BackupError::Older(error) => manifest_code(error),
+        BackupError::Busy(_) => TRY_LATER,
+        BackupError::Exists(_) | BackupError::OtherLedger { .. } => CANNOT_CREATE,
+        BackupError::Newer { .. } | BackupError::OtherTree { .. } => CANNOT_CREATE,
+        BackupError::Log(_) | BackupError::Unlike { .. } | _ => NEGATIVE,
+    }
+}
+
+fn restore_code(error: &RestoreError) -> u8 {
+    match error {
+        RestoreError::Manifest(error) => manifest_code(error),
+        RestoreError::Open(error) => open_code(error),
+        RestoreError::Log(RecoveryError::Disk(_)) => IO,
+        RestoreError::Busy(_) => TRY_LATER,
+        RestoreError::Log(_) | RestoreError::Records { .. } | _ => NEGATIVE,
+    }
+}
+
+fn manifest_code(error: &ManifestError) -> u8 {
+    match error {
+        ManifestError::NoBackup(_) => NO_INPUT,
+        ManifestError::Home(HomeError::Io { .. }) => IO,
+        ManifestError::Malformed { .. } | ManifestError::Home(_) | _ => NEGATIVE,
     }
 }
 

@@ -125,6 +125,33 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Back a ledger up, also beside its writer
+    ///
+    /// OUT becomes a directory with all that is known to be durable: segments, the newest checkpoint, and a manifest of sizes
+    /// and hashes. Never the ledger key: keep that elsewhere. If OUT is an older backup of the same ledger, closed segments that
+    /// it has already are kept. It is whole or, after a crash, what it was before; what was written is read again and checked.
+    /// A backup can be read: `annals check OUT`, `annals get OUT 7`.
+    ///
+    ///   annals backup ledger /mnt/backup/ledger
+    #[command(verbatim_doc_comment)]
+    Backup {
+        /// The ledger's directory
+        dir: PathBuf,
+        /// The backup's directory: missing, empty, or an older backup of the same ledger
+        out: PathBuf,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a ledger's directory of a backup
+    ///
+    /// Every file is compared with the manifest; signatures and contents are verified by `annals check DIR` afterwards. The
+    /// ledger is read-only until it is told to go on, here (--continue-after) or later (`annals reopen`), since others may hold
+    /// receipts for records that came after the backup.
+    ///
+    ///   annals restore /mnt/backup/ledger ledger --ledger-key ledger.key --continue-after newest-checkpoint.txt
+    #[command(verbatim_doc_comment)]
+    Restore(Restore),
     /// Let a restored or copied ledger go on
     ///
     /// A copy is read-only, since the ledger may have gone on elsewhere. CHECKPOINT is a file with the newest checkpoint that
@@ -222,6 +249,27 @@ pub(crate) struct Authority {
     /// Take the machine's clock as it is, behind or a week ahead of the newest record; a record says so
     #[arg(long)]
     pub(crate) accept_clock: bool,
+}
+
+/// What `restore` takes.
+#[derive(Args, Debug)]
+pub(crate) struct Restore {
+    /// The backup's directory
+    pub(crate) out: PathBuf,
+    /// The directory to make; missing or empty
+    pub(crate) dir: PathBuf,
+    /// Where the ledger key lies, unless it will be put into the ledger's directory as ledger.key
+    #[arg(long, value_name = "KEYFILE")]
+    pub(crate) ledger_key: Option<PathBuf>,
+    /// Go on at once: the newest checkpoint that anybody holds
+    #[arg(long, value_name = "CHECKPOINT", requires = "ledger_key")]
+    pub(crate) continue_after: Option<PathBuf>,
+    /// Take the machine's clock as it is, behind or a week ahead of the newest record; a record says so
+    #[arg(long, requires = "continue_after")]
+    pub(crate) accept_clock: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What `reopen` takes.
