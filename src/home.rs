@@ -264,6 +264,11 @@ impl Home {
         &self.root
     }
 
+    /// Where the ledger key lies, unless in the directory.
+    pub(crate) fn ledger_key(&self) -> Option<&Path> {
+        self.config.ledger_key.as_deref()
+    }
+
     pub(crate) fn segments(&self) -> PathBuf {
         self.root.join("segments")
     }

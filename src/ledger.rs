@@ -11,6 +11,7 @@ use crate::engine::{Engine, EntropyVerifier, Parts, work};
 use crate::follower::{FollowError, Follower, Following, Position};
 use crate::home::{Home, Lock};
 use crate::loading::{Loader, read_genesis};
+use crate::matching::check_segment_size;
 use crate::open_error::OpenError;
 use crate::options::{Creation, DeviceChoice, Options};
 use crate::query::Query;
@@ -151,6 +152,7 @@ impl Ledger {
         let files = Arc::new(FileDisk::new(&home.segments(), Access::Write));
         let disk: Arc<dyn Disk> = Arc::clone(&files) as Arc<dyn Disk>;
         let store: Arc<dyn IndexStore> = Arc::new(FileIndexStore::new(&home.index()));
+        check_segment_size(home, disk.as_ref())?;
         let found = Found::load(&disk, &store, &key)?;
         let bytes_read = disk.bytes_read();
         let start = Reading::now();

@@ -20,6 +20,7 @@ mod home;
 mod key_path;
 mod ledger;
 mod loading;
+mod matching;
 pub mod measure;
 mod open_error;
 mod options;

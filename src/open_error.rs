@@ -63,6 +63,28 @@ pub enum OpenError {
     /// The segment size is none that a segment has.
     #[error("a segment of {0} bytes; it takes a power of two from 2097152 (2 MiB) to 4294967296 (4 GiB)")]
     SegmentSize(u64),
+    /// The configuration says another segment size than the ledger was made with.
+    #[error(
+        "annals.toml says segments of {configured} bytes, the ledger was made with {created}: it can't be changed; put segment_size = {created} back"
+    )]
+    SegmentSizeChanged {
+        /** What `annals.toml` says, in bytes. */
+        configured: u64,
+        /** What segment 0 says, in bytes. */
+        created: u64,
+    },
+    /// The ledger in a directory was made in another way than it should have been.
+    #[error(
+        "the ledger was made with {field} {found}, not {wanted}; none of it can be changed later: mend what is asked for, or choose another directory"
+    )]
+    CreationDiffers {
+        /** The field of [`crate::Creation`]. */
+        field: &'static str,
+        /** Its value as it is asked for. */
+        wanted: String,
+        /** Its value in the ledger. */
+        found: String,
+    },
     /// The ledger key is not the one that the ledger was born with.
     #[error("the ledger key is {found}; this ledger was born with {expected}: put the right key file in its place")]
     WrongKey {
@@ -175,6 +197,8 @@ impl OpenError {
             Self::Origin(error) => error.code(),
             Self::Author { error, .. } => error.code(),
             Self::SegmentSize(_) => "open.segment_size",
+            Self::SegmentSizeChanged { .. } => "open.segment_size_changed",
+            Self::CreationDiffers { .. } => "open.creation_differs",
             Self::WrongKey { .. } => "open.wrong_key",
             Self::ClockBehind { .. } => "open.clock_behind",
             Self::ClockAhead { .. } => "open.clock_ahead",

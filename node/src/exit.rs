@@ -157,6 +157,7 @@ fn open_code(error: &OpenError) -> u8 {
         OpenError::Read(_) | OpenError::Disk(DiskError::Missing { .. }) => NEGATIVE,
         OpenError::Home(HomeError::Config { .. }) => NEGATIVE,
         OpenError::Recovery(_) | OpenError::Replay(_) | OpenError::NoGenesis | OpenError::Segment(_) => NEGATIVE,
+        OpenError::SegmentSizeChanged { .. } | OpenError::CreationDiffers { .. } => NEGATIVE,
         OpenError::OlderThanCheckpoint { .. } => SHORTER,
         OpenError::Restored { .. } | OpenError::Backup { .. } | OpenError::Copied { .. } => NEGATIVE,
         OpenError::Checkpoint(_) | OpenError::OtherTree { .. } => NEGATIVE,

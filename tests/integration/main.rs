@@ -7,6 +7,7 @@ mod copies;
 mod damage;
 mod forged;
 mod golden;
+mod matching;
 mod reading;
 mod refusals;
 mod repeats;
