@@ -22,7 +22,9 @@ pub(super) struct Partial {
 impl Partial {
     /// Begins a directory for a place; none if somebody else is at work on it.
     pub(super) fn begin(place: &Path) -> Result<Option<Self>, HomeError> {
-        let place = std::path::absolute(place).map_err(io_error("find", place))?;
+        // Through a symbolic link, it is the directory behind it that is replaced, in its own file system.
+        let real = std::fs::canonicalize(place).or_else(|_| std::path::absolute(place));
+        let place = real.map_err(io_error("find", place))?;
         let (path, aside) = (named(&place, "partial"), named(&place, "old"));
         if let Err(error) = std::fs::create_dir(&path)
             && error.kind() != io::ErrorKind::AlreadyExists

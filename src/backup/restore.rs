@@ -120,7 +120,8 @@ pub fn restore(
     let Some(partial) = Partial::begin(place)? else { return Err(RestoreError::Busy(place.to_owned())) };
     let bytes = copy(backup, &manifest, partial.path(), progress)?;
     let mut home = Home::open(partial.path())?;
-    let (ledger, checkpoint) = verify(backup, &home, &manifest, restoring)?;
+    let (ledger, checkpoint) = verify(backup, &home, &manifest)?;
+    check_wanted(&home, place, restoring)?;
     home.set_key_path(key_path(restoring)?)?;
     home.mark(Mark::Restored)?;
     partial.publish()?;
@@ -173,12 +174,7 @@ fn reserve(file: &File, listed: &Listed) -> Result<(), Errno> {
 }
 
 /// Reads the copy wholly, and compares it with what the manifest and the checkpoint say of it.
-fn verify(
-    backup: &Path,
-    home: &Home,
-    manifest: &Manifest,
-    restoring: &Restoring,
-) -> Result<(LedgerId, Checkpoint), RestoreError> {
+fn verify(backup: &Path, home: &Home, manifest: &Manifest) -> Result<(LedgerId, Checkpoint), RestoreError> {
     let disk = FileDisk::new(&home.segments(), Access::Read);
     check(&disk, manifest.ledger(), &mut |_| ControlFlow::Continue(()))?;
     let still = Still::load(home)?;
@@ -190,13 +186,21 @@ fn verify(
     let path = home.root().join(CHECKPOINT_NAME);
     let note = std::fs::read_to_string(&path).map_err(io_error("read", &path))?;
     let (checkpoint, _) = compare(&still.query, &note)?;
-    if let Some(key) = key_path(restoring)? {
-        check_key(&still.query.genesis, &key)?;
-    }
+    Ok((still.query.ledger, checkpoint))
+}
+
+/// Refuses a wrong key, or a checkpoint that the copy can't go on from, before there is anything in the place.
+fn check_wanted(home: &Home, place: &Path, restoring: &Restoring) -> Result<(), RestoreError> {
+    let still = Still::load(home)?;
+    still.show_all();
+    let key = key_path(restoring)?;
     if let Some(note) = &restoring.continue_after {
         compare(&still.query, note)?;
+        // Going on takes the key at once; one in the directory can't be there yet, and the error names where it would be.
+        let key = key.unwrap_or_else(|| place.join("ledger.key"));
+        return Ok(check_key(&still.query.genesis, &key)?);
     }
-    Ok((still.query.ledger, checkpoint))
+    key.map_or(Ok(()), |key| Ok(check_key(&still.query.genesis, &key)?))
 }
 
 fn key_path(restoring: &Restoring) -> Result<Option<PathBuf>, OpenError> {

@@ -171,6 +171,23 @@ fn a_crash_in_the_middle_leaves_the_older_backup_as_it_was() {
 }
 
 #[test]
+fn a_link_to_a_backup_stays_a_link() {
+    let place = Place::new();
+    let (real, link) = (place.beside("disk/backup"), place.beside("link"));
+    std::fs::create_dir_all(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let ledger = place.create();
+    append(&ledger, 0..5, 100);
+    for size in [6, 9] {
+        assert_eq!(back_up_all(&ledger, &link).size, size);
+        append(&ledger, size..size + 3, 100);
+        assert!(link.is_symlink() && real.join("manifest.toml").exists());
+        assert_eq!(std::fs::read_dir(place.beside("disk")).unwrap().count(), 1);
+    }
+    restored(&link, &place.beside("restored"));
+}
+
+#[test]
 fn nothing_else_is_replaced() {
     let place = Place::new();
     let ledger = place.create();
@@ -337,6 +354,10 @@ fn restoring_goes_on_in_one_step_or_not_at_all() {
         assert_eq!(go(ledger_key, note).unwrap_err().code(), code);
         assert!(!to.exists(), "nothing is left of {code}");
     }
+    let keyless = Restoring { continue_after: Some(covered.clone()), ..Restoring::default() };
+    let error = restore(&out, &to, &keyless, &mut |_, _| {}).unwrap_err();
+    assert!(error.code() == "key.io" && error.to_string().contains("restored/ledger.key"), "{error}");
+    assert!(!to.exists());
     let report = go(&right_key, &covered).unwrap();
     assert_eq!((report.size, report.reopened), (11, vec![11]));
     let ledger = crate::support::open(&to);
