@@ -8,7 +8,7 @@ use annals::{
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 fn append(ledger: &Ledger, nonces: std::ops::Range<u64>, payload_size: usize) {
@@ -59,11 +59,17 @@ fn a_backup_beside_a_writer_under_load_is_a_sound_prefix() {
     let place = Place::new();
     let ledger = place.create();
     let (out, stop) = (place.beside("backup"), AtomicBool::new(false));
+    // How far the writer may go: enough for a backup to be taken amid it, and no more, so that the test ends.
+    let bound = AtomicU64::new(0);
     let reports: Vec<BackupReport> = std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut appender = ledger.appender().unwrap();
             let mut nonce = 0;
             while !stop.load(Ordering::Relaxed) {
+                if bound.load(Ordering::Relaxed) <= nonce {
+                    std::thread::yield_now();
+                    continue;
+                }
                 let records: Vec<_> = (nonce..nonce + 8)
                     .map(|nonce| record(ledger.id(), &key(1), nonce, &vec![nonce as u8; 500 + nonce as usize % 9000]))
                     .collect();
@@ -75,7 +81,8 @@ fn a_backup_beside_a_writer_under_load_is_a_sound_prefix() {
         let reports = (0..6)
             .map(|turn| {
                 let least = ledger.reader().next_seq();
-                while ledger.reader().next_seq() < least + 150 {
+                bound.fetch_add(400, Ordering::Relaxed);
+                while ledger.reader().next_seq() < least + 50 {
                     std::thread::yield_now();
                 }
                 let report = back_up(&place.path(), &out);
