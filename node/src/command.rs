@@ -89,32 +89,36 @@ struct Opened {
     /// Kept open as long as the reader is used.
     ledger: Option<Ledger>,
     reader: Reader,
+    /// What writes, or why nothing does.
+    device: &'static str,
 }
 
 fn open_to_read(dir: &Path) -> Result<Opened, CommandError> {
     let options = Options { verifier_count: Some(1), ..Options::default() };
-    match Ledger::open(dir, options) {
+    let error = match Ledger::open(dir, options) {
         Ok(ledger) => {
             if let Some((segment, from, to)) = ledger.torn_tail() {
                 eprintln!(
                     "annals: cut a torn tail in segment {segment}, bytes {from} to {to}; nothing in it was acknowledged"
                 );
             }
-            let reader = ledger.reader();
-            Ok(Opened { ledger: Some(ledger), reader })
+            let (reader, device) = (ledger.reader(), ledger.device());
+            return Ok(Opened { ledger: Some(ledger), reader, device });
         }
-        // Held by a writer, or not ours to write: a reader needs neither lock nor key nor a right clock, and a copy is read too.
-        Err(
-            OpenError::WrongKey { .. }
-            | OpenError::ClockBehind { .. }
-            | OpenError::ClockAhead { .. }
-            | OpenError::Restored { .. }
-            | OpenError::Backup { .. }
-            | OpenError::Copied { .. }
-            | OpenError::Home(HomeError::Held { .. } | HomeError::Key(_) | HomeError::Io { .. }),
-        ) => Ok(Opened { ledger: None, reader: Reader::open(dir)? }),
-        Err(error) => Err(error.into()),
-    }
+        Err(error) => error,
+    };
+    // A reader needs neither lock nor key, neither a right clock nor a segment size, and a copy is read too.
+    let device = match &error {
+        OpenError::Home(HomeError::Held { .. }) => "held by a writer",
+        OpenError::Restored { .. } | OpenError::Backup { .. } | OpenError::Copied { .. } => "none: a copy, read-only",
+        OpenError::WrongKey { .. }
+        | OpenError::ClockBehind { .. }
+        | OpenError::ClockAhead { .. }
+        | OpenError::SegmentSizeChanged { .. }
+        | OpenError::Home(HomeError::Key(_) | HomeError::Io { .. }) => "none: read-only here",
+        _ => return Err(error.into()),
+    };
+    Ok(Opened { ledger: None, reader: Reader::open(dir)?, device })
 }
 
 /// Opens a ledger to append to it.

@@ -76,7 +76,7 @@ fn a_copy_is_read_and_goes_on_when_it_is_told_to() {
     assert_eq!(desk.good(&["get", "copy", "2"]), "two");
     assert_eq!(desk.good(&["prove", "copy", "2"]), desk.good(&["prove", "ledger", "2"]));
     assert_eq!(desk.good(&["log", "copy"]).lines().count(), 3);
-    desk.good(&["info", "copy"]);
+    assert!(desk.good(&["info", "copy"]).contains("a copy, read-only"));
     desk.good(&["check", "copy", "--checkpoint", "note"]);
     // The ledger goes on; what it says now is too new for the copy.
     desk.append("ledger", "three\n");

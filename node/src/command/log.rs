@@ -15,8 +15,9 @@ pub(crate) fn run(log: &Log) -> Result<u8, CommandError> {
     let mut opened = open_to_read(&log.dir)?;
     if log.follow && opened.ledger.is_some() {
         // Recovered by now; whoever follows holds nobody up.
+        let device = opened.device;
         drop(opened);
-        opened = Opened { ledger: None, reader: Reader::open(&log.dir)? };
+        opened = Opened { ledger: None, reader: Reader::open(&log.dir)?, device };
     }
     let mut out = BufWriter::new(std::io::stdout().lock());
     let (mut next, mut left) = (log.from, log.limit.unwrap_or(u64::MAX));
