@@ -31,7 +31,7 @@ use crate::options::Options;
 use crate::place::Mark;
 use crate::reopen::{CHECKPOINT_NAME, GoingOn, compare};
 use crate::still::Still;
-use annals_core::checkpoint::Checkpoint;
+use annals_core::checkpoint::{Checkpoint, CheckpointError};
 use annals_core::hash::{BlockHash, LedgerId};
 use annals_storage::check::check;
 use annals_storage::disk::{Access, Disk, FileDisk};
@@ -96,6 +96,14 @@ pub enum BackupError {
         /** Records that the backup's checkpoint covers. */
         size: u64,
     },
+    /// The checkpoint of the backup in its place is no signed note of the ledger: that backup is damaged.
+    #[error("{}: {source}; that backup is damaged, choose another place", path.display())]
+    OlderCheckpoint {
+        /** The file. */
+        path: PathBuf,
+        /** What is wrong with it. */
+        source: CheckpointError,
+    },
     /// Somebody else is making a backup there.
     #[error("another process is making a backup in {}; wait for it", .0.display())]
     Busy(PathBuf),
@@ -120,6 +128,7 @@ impl BackupError {
             Self::OtherLedger { .. } => "backup.other_ledger",
             Self::Newer { .. } => "backup.newer",
             Self::OtherTree { .. } => "backup.other_tree",
+            Self::OlderCheckpoint { .. } => "backup.checkpoint",
             Self::Busy(_) => "backup.busy",
             Self::Unlike { .. } => "backup.unlike",
         }
@@ -270,6 +279,9 @@ impl Older {
                 Err(BackupError::Newer { path, size, found })
             }
             Err(OpenError::OtherTree { size, .. }) => Err(BackupError::OtherTree { path, size }),
+            Err(OpenError::Checkpoint(source)) => {
+                Err(BackupError::OlderCheckpoint { path: path.join(CHECKPOINT_NAME), source })
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -54,6 +54,15 @@ fn files(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
+/// Ends a thread's loop when dropped, also by a failing assertion: the test would wait for it for ever.
+struct Stopping<'a>(&'a AtomicBool);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_backup_beside_a_writer_under_load_is_a_sound_prefix() {
     let place = Place::new();
@@ -78,7 +87,8 @@ fn a_backup_beside_a_writer_under_load_is_a_sound_prefix() {
                 nonce += 8;
             }
         });
-        let reports = (0..6)
+        let _stopping = Stopping(&stop);
+        (0..6)
             .map(|turn| {
                 let least = ledger.reader().next_seq();
                 bound.fetch_add(400, Ordering::Relaxed);
@@ -102,9 +112,7 @@ fn a_backup_beside_a_writer_under_load_is_a_sound_prefix() {
                 assert_eq!((check(&out), check(&copy)), (report.size, report.size));
                 report
             })
-            .collect();
-        stop.store(true, Ordering::Relaxed);
-        reports
+            .collect()
     });
     assert!(reports.is_sorted_by(|one, other| one.size < other.size));
     let last = reports.last().unwrap();
@@ -225,6 +233,9 @@ fn nothing_else_is_replaced() {
     forked.close().unwrap();
     assert_eq!(backup(&old, &newer, &mut |_, _| {}).unwrap_err().code(), "backup.other_tree");
     assert!(files(&newer) == before);
+    std::fs::write(newer.join("checkpoint"), "annals.example/test\n").unwrap();
+    let error = backup(&place.path(), &newer, &mut |_, _| {}).unwrap_err();
+    assert!(error.code() == "backup.checkpoint" && error.to_string().contains("newer/checkpoint"), "{error}");
     // A copy is no ledger to back up.
     assert_eq!(backup(&newer, &place.beside("again"), &mut |_, _| {}).unwrap_err().code(), "open.backup");
 }
