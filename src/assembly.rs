@@ -59,61 +59,94 @@ pub(crate) struct Assembled {
     pub(crate) device: &'static str,
 }
 
-/// Recovers the ledger on a disk and makes its engine; the device is made once nothing is wrong with the ledger.
-///
-/// # Errors
-///
-/// [`OpenError`]; nothing has changed then but for a torn tail that was cut.
-pub(crate) fn assemble(
+/// A ledger that was recovered and is not written to yet.
+#[derive(Debug)]
+pub(crate) struct Opening {
     material: Material,
-    options: &Options,
-    make_device: impl FnOnce() -> Result<Box<dyn Device>, OpenError>,
-) -> Result<Assembled, OpenError> {
-    let Material { disk, store, key, segment_size, time } = material;
-    let found = Found::load(&disk, &store, &key)?;
-    let bytes_read = disk.bytes_read();
-    check_clock(found.chain.newest(), time.now().wall_ms, options)?;
-    let device = make_device()?;
-    let name = device.name();
-    let (ring, drain) = Ring::new(options.ring_size, PAYLOAD_SIZE_MAX)?;
-    let registry = Arc::new(Registry::new(options.appender_count_max.saturating_add(1)));
-    let shared = Arc::new(Shared {
-        query: found.query,
-        authors: Arc::new(Authors::default()),
-        policy: options.policy.clone(),
-        ring,
-        registry,
-        suspects: Arc::new(Suspects::default()),
-        bell: Bell::new(device.waker()),
-        workers: Parking::new(),
-        cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        idle_workers: AtomicU32::new(0),
-        lookers: AtomicU32::new(0),
-        jobs: Jobs::default(),
-        closing: AtomicBool::new(false),
-        stopped: AtomicBool::new(false),
-        halted: Mutex::new(None),
-    });
-    let sequencer = announce(&shared, found.sequencer);
-    let engine = Engine::new(Parts {
-        shared: Arc::clone(&shared),
-        drain,
-        sequencer,
-        chain: found.chain,
-        log: found.log,
-        prepared: found.prepared,
-        device,
-        key,
-        time,
-        segment_size,
-        author_count_max: options.author_count_max,
-        verifier: EntropyVerifier::new(Arc::clone(&shared.suspects)),
-    });
-    Ok(Assembled { shared, engine, disk, cut: found.cut, bytes_read, device: name })
+    found: Found,
+    bytes_read: u64,
+    /// The clock was accepted although it would have been refused.
+    pub(crate) clock_accepted: bool,
+    /// What it shows, in ms since the Unix epoch.
+    pub(crate) clock_ms: u64,
 }
 
-fn check_clock(newest: Option<&BlockHeader>, now_ms: u64, options: &Options) -> Result<(), OpenError> {
-    let Some(newest) = newest.filter(|_| !options.accept_clock) else { return Ok(()) };
+impl Opening {
+    /// Recovers the ledger on a disk.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; nothing has changed then but for a torn tail that was cut.
+    pub(crate) fn recover(material: Material, options: &Options) -> Result<Self, OpenError> {
+        let Material { disk, store, key, time, .. } = &material;
+        let found = Found::load(disk, store, key)?;
+        let (bytes_read, clock_ms) = (disk.bytes_read(), time.now().wall_ms);
+        let clock_accepted = check_clock(found.chain.newest(), clock_ms, options)?;
+        Ok(Self { material, found, bytes_read, clock_accepted, clock_ms })
+    }
+
+    /// Its read side.
+    pub(crate) fn query(&self) -> &Query {
+        &self.found.query
+    }
+
+    /// Makes its engine, which nobody runs yet.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Ring`] if the ring can't be made as large as asked for.
+    pub(crate) fn assemble(self, options: &Options, device: Box<dyn Device>) -> Result<Assembled, OpenError> {
+        let Self { material: Material { disk, key, segment_size, time, .. }, found, bytes_read, .. } = self;
+        let name = device.name();
+        let (ring, drain) = Ring::new(options.ring_size, PAYLOAD_SIZE_MAX)?;
+        let registry = Arc::new(Registry::new(options.appender_count_max.saturating_add(1)));
+        let shared = Arc::new(Shared {
+            query: found.query,
+            authors: Arc::new(Authors::default()),
+            policy: options.policy.clone(),
+            ring,
+            registry,
+            suspects: Arc::new(Suspects::default()),
+            bell: Bell::new(device.waker()),
+            workers: Parking::new(),
+            cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            idle_workers: AtomicU32::new(0),
+            lookers: AtomicU32::new(0),
+            jobs: Jobs::default(),
+            closing: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            halted: Mutex::new(None),
+        });
+        let sequencer = announce(&shared, found.sequencer);
+        let engine = Engine::new(Parts {
+            shared: Arc::clone(&shared),
+            drain,
+            sequencer,
+            chain: found.chain,
+            log: found.log,
+            prepared: found.prepared,
+            device,
+            key,
+            time,
+            segment_size,
+            author_count_max: options.author_count_max,
+            verifier: EntropyVerifier::new(Arc::clone(&shared.suspects)),
+        });
+        Ok(Assembled { shared, engine, disk, cut: found.cut, bytes_read, device: name })
+    }
+}
+
+/// Refuses a clock behind the newest block or far ahead of it; whether one was accepted that would have been refused.
+fn check_clock(newest: Option<&BlockHeader>, now_ms: u64, options: &Options) -> Result<bool, OpenError> {
+    match judge_clock(newest, now_ms, options) {
+        Ok(()) => Ok(false),
+        Err(_) if options.accept_clock => Ok(true),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+fn judge_clock(newest: Option<&BlockHeader>, now_ms: u64, options: &Options) -> Result<(), OpenError> {
+    let Some(newest) = newest else { return Ok(()) };
     let behind_ms = newest.ordered_time_ms.saturating_sub(now_ms);
     if CLOCK_BEHIND_MS_MAX < behind_ms {
         return Err(OpenError::ClockBehind { behind_ms });
@@ -139,6 +172,7 @@ fn announce(shared: &Shared, mut replayed: Sequencer) -> Sequencer {
 }
 
 /// What opening found.
+#[derive(Debug)]
 struct Found {
     query: Arc<Query>,
     sequencer: Sequencer,

@@ -2,7 +2,7 @@
 //!
 //! Frames, sums, padding and their chain ([`annals_storage::check`]); content hashes, signatures (by the equation of ZIP-215
 //! itself, not by the library that the engine uses), leaves, tree, nonces and admission (by the sequencer that
-//! ordered them), stored checkpoints, and the index files, byte for byte. It needs the writer to be away, changes nothing,
+//! ordered them), stored checkpoints, those from which the ledger was reopened, and the index files, byte for byte. It needs the writer to be away, changes nothing,
 //! and tells the first thing in the ledger that is wrong. A torn tail is no damage: it is reported, and the next opening cuts it.
 //!
 //! ```text
@@ -30,6 +30,7 @@ use crate::clock::Reading;
 use crate::home::{Home, HomeError};
 use crate::loading::read_genesis;
 use crate::open_error::OpenError;
+use crate::still::Still;
 use ahead::Ahead;
 use annals_core::checkpoint::Checkpoint;
 use annals_core::genesis::Genesis;
@@ -37,7 +38,7 @@ use annals_core::hash::{LedgerId, TreeHash};
 use annals_storage::check::{check, check_from};
 use annals_storage::disk::{Access, Disk, FileDisk};
 use annals_storage::index::{FileIndexStore, IndexStore};
-use order::Order;
+use order::{Order, Reopened};
 use pool::Pool;
 use start::Start;
 use std::ops::ControlFlow;
@@ -160,6 +161,7 @@ fn check_home(
         });
         walker.finish(log)
     })?;
+    check_reopened(home, &checked.reopened)?;
     progress(total, total);
     let size = checked.frontier.size();
     if let Some(other_tree) = checked.other_tree {
@@ -186,6 +188,25 @@ fn check_home(
         torn: log.torn.map(|cut| (cut.segment, cut.from, cut.to)),
         indexes_missing: checked.indexes_missing,
     })
+}
+
+/// Compares the checkpoints from which the ledger was reopened with the tree, now that all of it is known to be sound: they
+/// may be of any earlier place.
+fn check_reopened(home: &Home, reopened: &[Reopened]) -> Result<(), CheckError> {
+    if reopened.is_empty() {
+        return Ok(());
+    }
+    let still = Still::load(home)?;
+    still.show_all();
+    for Reopened { segment, offset, seq, checkpoint } in reopened.iter().copied() {
+        let Checkpoint { size, root: expected } = checkpoint;
+        let found = still.query.root_at(size).map_err(OpenError::from)?;
+        if found != expected {
+            let finding = Box::new(Finding::Reopened { size, expected, found });
+            return Err(CheckError::Record { segment, offset, seq, finding });
+        }
+    }
+    Ok(())
 }
 
 /// Reads the genesis block; if that fails for damage, the check that follows names the place.

@@ -68,7 +68,8 @@ fn fill(home: &Home, creation: &Creation, given: Option<SigningKey>) -> Result<(
         &genesis,
         &key,
         Birth { segment_size: creation.segment_size, segment_key, clock_ms, claimed_ms },
-    )
+    )?;
+    Ok(home.settle()?)
 }
 
 fn genesis(creation: &Creation, key: &SigningKey) -> Result<Genesis, OpenError> {

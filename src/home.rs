@@ -4,6 +4,7 @@
 //! DIR/annals.toml   format, segment size, where the ledger key lies
 //! DIR/ledger.key    the ledger's signing key, mode 0600, unless annals.toml names another place
 //! DIR/lock          held by the one writer; holds its process number
+//! DIR/place         where the files were made, so that a copy is noticed; see `place.rs`
 //! DIR/segments/     the log
 //! DIR/index/        derived from it
 //! ```
@@ -62,6 +63,16 @@ pub enum HomeError {
         /** What is wrong with it. */
         reason: String,
     },
+    /// A file of the directory has a newer layout than this build knows.
+    #[error("{}: format {found}; this build knows {known}: use a newer annals", path.display())]
+    Format {
+        /** The file. */
+        path: PathBuf,
+        /** The format's number in the file. */
+        found: u32,
+        /** The one that this build knows. */
+        known: u32,
+    },
     /// The ledger key can't be used.
     #[error(transparent)]
     Key(#[from] KeyPathError),
@@ -76,9 +87,16 @@ impl HomeError {
             Self::NoLedger(_) => "home.no_ledger",
             Self::Held { .. } => "home.held",
             Self::Config { .. } => "home.config",
+            Self::Format { .. } => "home.format",
             Self::Key(error) => error.code(),
         }
     }
+}
+
+/// What every version of `annals.toml` says.
+#[derive(Deserialize)]
+struct Versioned {
+    format: u32,
 }
 
 /// What `annals.toml` says.
@@ -106,28 +124,60 @@ pub(crate) struct Lock {
     _file: File,
 }
 
-fn io_error(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> HomeError {
+pub(crate) fn io_error(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> HomeError {
     move |source| HomeError::Io { operation, path: path.to_owned(), source }
 }
 
-fn sync_directory(path: &Path) -> Result<(), HomeError> {
+pub(crate) fn sync_directory(path: &Path) -> Result<(), HomeError> {
     File::open(path).and_then(|directory| directory.sync_all()).map_err(io_error("sync", path))
+}
+
+/// Reads a small text file; none if it is not there.
+pub(crate) fn read_text(path: &Path) -> Result<Option<String>, HomeError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(io_error("open", path)(error)),
+    };
+    let mut text = String::new();
+    file.take(CONFIG_SIZE_MAX).read_to_string(&mut text).map_err(io_error("read", path))?;
+    Ok(Some(text))
+}
+
+/// Writes a file whole or not at all, whatever was there. Durable on return.
+pub(crate) fn write_replacing(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
+    let beside = path.with_added_extension("new");
+    let write = || {
+        let mut file = File::create(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)
+    };
+    write().map_err(io_error("write", path))?;
+    sync_directory(parent(path))
 }
 
 impl Home {
     /// Lays out a directory, which must not be there. The key file comes later, or lies at `ledger_key`.
     pub(crate) fn lay_out(root: &Path, segment_size: u64, ledger_key: Option<PathBuf>) -> Result<Self, HomeError> {
+        std::fs::create_dir(root).map_err(io_error("create", root))?;
+        Self::lay_out_in(root, segment_size, ledger_key)
+    }
+
+    /// The same in a directory that is there and empty.
+    pub(crate) fn lay_out_in(root: &Path, segment_size: u64, ledger_key: Option<PathBuf>) -> Result<Self, HomeError> {
         let config = Config { format: FORMAT_VERSION, segment_size, ledger_key };
         let home = Self { root: root.to_owned(), config };
-        for directory in [root.to_owned(), home.segments(), home.index()] {
+        for directory in [home.segments(), home.index()] {
             std::fs::create_dir(&directory).map_err(io_error("create", &directory))?;
         }
         // Made now, so that a ledger that has filled its disk needs no room to be locked.
         let lock = root.join(LOCK_NAME);
         File::create(&lock).map_err(io_error("create", &lock))?;
         let path = root.join(CONFIG_NAME);
-        let text = toml::to_string(&home.config)
-            .map_err(|error| HomeError::Config { path: path.clone(), reason: error.to_string() })?;
+        let text = home.config_text()?;
         let mut file =
             OpenOptions::new().write(true).create_new(true).open(&path).map_err(io_error("create", &path))?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io_error("write", &path))?;
@@ -137,20 +187,14 @@ impl Home {
     /// Reads the configuration of a ledger's directory.
     pub(crate) fn open(root: &Path) -> Result<Self, HomeError> {
         let path = root.join(CONFIG_NAME);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Err(HomeError::NoLedger(root.to_owned()));
-            }
-            Err(error) => return Err(io_error("open", &path)(error)),
-        };
-        let mut text = String::new();
-        file.take(CONFIG_SIZE_MAX).read_to_string(&mut text).map_err(io_error("read", &path))?;
+        let text = read_text(&path)?.ok_or_else(|| HomeError::NoLedger(root.to_owned()))?;
         let wrong = |reason: String| HomeError::Config { path: path.clone(), reason };
-        let config: Config = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        if config.format != FORMAT_VERSION {
-            return Err(wrong(format!("format {}; this build knows {FORMAT_VERSION}", config.format)));
+        // First the number alone: a newer format may have fields that are unknown here.
+        let Versioned { format: found } = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        if found != FORMAT_VERSION {
+            return Err(HomeError::Format { path, found, known: FORMAT_VERSION });
         }
+        let config: Config = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         if !is_segment_size(config.segment_size) {
             return Err(wrong(format!("a segment of {} bytes; it takes a power of two", config.segment_size)));
         }
@@ -198,6 +242,20 @@ impl Home {
         Ok(Self { root: place.to_owned(), config: self.config })
     }
 
+    /// Notes in the configuration where the ledger key lies from now on. Durable on return.
+    pub(crate) fn set_key_path(&mut self, ledger_key: Option<PathBuf>) -> Result<(), HomeError> {
+        self.config.ledger_key = ledger_key;
+        write_replacing(&self.root.join(CONFIG_NAME), self.config_text()?.as_bytes())
+    }
+
+    fn config_text(&self) -> Result<String, HomeError> {
+        let wrong = |error: toml::ser::Error| HomeError::Config {
+            path: self.root.join(CONFIG_NAME),
+            reason: error.to_string(),
+        };
+        toml::to_string(&self.config).map_err(wrong)
+    }
+
     /// Reads the ledger key.
     pub(crate) fn read_key(&self) -> Result<SigningKey, HomeError> {
         Ok(read_key(&self.key_path())?)
@@ -205,6 +263,15 @@ impl Home {
 
     pub(crate) fn key_path(&self) -> PathBuf {
         self.config.ledger_key.clone().unwrap_or_else(|| self.root.join(KEY_NAME))
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where the ledger key lies, unless in the directory.
+    pub(crate) fn ledger_key(&self) -> Option<&Path> {
+        self.config.ledger_key.as_deref()
     }
 
     pub(crate) fn segments(&self) -> PathBuf {

@@ -4,16 +4,18 @@
 mod tests;
 
 use crate::appender::{Ack, Appender};
-use crate::assembly::{Assembled, Material, assemble};
+use crate::assembly::{Assembled, Material, Opening};
 use crate::clock::{Reading, Time};
 use crate::creating::create;
 use crate::engine::work;
 use crate::follower::{FollowError, Follower, Following, Position};
 use crate::home::{Home, Lock};
+use crate::matching::check_segment_size;
 use crate::open_error::OpenError;
 use crate::options::{Creation, DeviceChoice, Options};
 use crate::reader::Reader;
 use crate::refusal::Refusal;
+use crate::reopen::GoingOn;
 use crate::scrub::{ROUND_PAUSE, ScrubStatus, Scrubber};
 use crate::shared::Shared;
 use annals_core::block::BlockHeader;
@@ -21,6 +23,7 @@ use annals_core::checkpoint::{Checkpoint, Vkey};
 use annals_core::genesis::{Genesis, engine_head};
 use annals_core::hash::LedgerId;
 use annals_core::record::Kind;
+use annals_core::reopening::Reopening;
 use annals_core::signature::SigningKey;
 use annals_ordering::registry::RegistryFull;
 use annals_ordering::slots::Slots;
@@ -84,6 +87,8 @@ pub struct Ledger {
     outstanding_max: u32,
     cut: Option<Cut>,
     bytes_read: u64,
+    /// The records by which opening went on.
+    reopened: Vec<Ack>,
     engine: Option<JoinHandle<Result<(), Halted>>>,
     workers: Vec<JoinHandle<()>>,
     /// The ledger key's own way in, for ticks.
@@ -132,6 +137,7 @@ impl Ledger {
         make_device: impl FnOnce(&Arc<FileDisk>) -> Result<Opened, OpenError>,
     ) -> Result<Self, OpenError> {
         let lock = home.lock()?;
+        let going_on = GoingOn::ask(home, &options)?;
         // Derived data: if its directory was removed, it is made again; if that fails, memory answers.
         let _ = std::fs::create_dir(home.index());
         let (key, time) = (Arc::new(home.read_key()?), Time::Machine);
@@ -139,14 +145,12 @@ impl Ledger {
         files.lock_newest()?;
         let disk: Arc<dyn Disk> = Arc::clone(&files) as Arc<dyn Disk>;
         let store: Arc<dyn IndexStore> = Arc::new(FileIndexStore::new(&home.index()));
+        check_segment_size(home, disk.as_ref())?;
         let material = Material { disk, store, key: Arc::clone(&key), segment_size: home.segment_size(), time };
-        let mut device_refusal = None;
-        let make_device = || {
-            let Opened { device, refusal } = make_device(&files)?;
-            device_refusal = refusal;
-            Ok(device)
-        };
-        let Assembled { shared, engine, disk, cut, bytes_read, device } = assemble(material, &options, make_device)?;
+        let opening = Opening::recover(material, &options)?;
+        let reopenings = going_on.judge(opening.query(), opening.clock_accepted, opening.clock_ms)?;
+        let Opened { device, refusal: device_refusal } = make_device(&files)?;
+        let Assembled { shared, engine, disk, cut, bytes_read, device } = opening.assemble(&options, device)?;
         let mut workers = Vec::new();
         for _ in 0..options.verifiers() {
             let (shared, disk) = (Arc::clone(&shared), Arc::clone(&disk));
@@ -161,7 +165,7 @@ impl Ledger {
         let reader = Reader::live(Arc::clone(&shared.query), Arc::clone(&shared.authors));
         let scrubber = options.scrub_rate.map(|rate| Scrubber::start(reader, rate, ROUND_PAUSE)).transpose()?;
         let path = path.to_owned();
-        Ok(Self {
+        let ledger = Self {
             shared,
             key,
             path,
@@ -171,12 +175,26 @@ impl Ledger {
             outstanding_max,
             cut,
             bytes_read,
+            reopened: Vec::new(),
             engine,
             workers,
             ticker,
             scrubber,
             _lock: lock,
-        })
+        };
+        ledger.go_on(home, &going_on, &reopenings)
+    }
+
+    /// Orders the records that say why the ledger goes on: durable before anybody has the ledger, and before it passes for
+    /// no copy any more.
+    fn go_on(mut self, home: &Home, going_on: &GoingOn, reopenings: &[Reopening]) -> Result<Self, OpenError> {
+        for reopening in reopenings {
+            let payload = reopening.encode(self.vkey());
+            let ack = self.order(Kind::REOPENED, &payload).map_err(OpenError::Reopening)?;
+            self.reopened.push(ack);
+        }
+        going_on.settle(home)?;
+        Ok(self)
     }
 
     /// The ledger's id.
@@ -212,6 +230,11 @@ impl Ledger {
     /// The torn tail that opening has cut, if there was one: segment and range of bytes.
     pub fn torn_tail(&self) -> Option<(u64, u64, u64)> {
         self.cut.map(|cut| (cut.segment, cut.from, cut.to))
+    }
+
+    /// The *reopened* records that opening has ordered: for a copy that went on, and for a clock that was accepted.
+    pub fn reopened(&self) -> &[Ack] {
+        &self.reopened
     }
 
     /// Bytes of segments that opening has read: those of the newest one, and the genesis block.
@@ -267,13 +290,18 @@ impl Ledger {
     ///
     /// [`Refusal`] as for any record.
     pub fn tick(&self) -> Result<Ack, Refusal> {
+        self.order(Kind::TICK, &[])
+    }
+
+    /// Orders a record by the ledger key.
+    fn order(&self, kind: Kind, payload: &[u8]) -> Result<Ack, Refusal> {
         let mut ticker = self.ticker.lock();
         let author = self.key.public();
         let nonce = self.reader().next_nonce(&author).map_err(|error| Refusal::Lookup(error.code()))?;
         let now = Reading::now().wall_ms;
-        let mut head = engine_head(self.id(), author, nonce, now, Kind::TICK, &[]).encode();
+        let mut head = engine_head(self.id(), author, nonce, now, kind, payload).encode();
         self.key.sign_head(&mut head);
-        ticker.append_wait(&head)
+        ticker.append_wait(&[&head[..], payload].concat())
     }
 
     /// Takes no more records, makes final what was taken, and closes the log so that nothing about its end is left open.

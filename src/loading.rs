@@ -134,6 +134,11 @@ impl Loader {
         self.loaded.map(|loaded| (loaded, self.unsigned, self.stored))
     }
 
+    /// Blocks whose checkpoint no frame was seen to store.
+    pub(crate) fn unsigned(&self) -> impl Iterator<Item = &Unsigned> {
+        self.unsigned.iter()
+    }
+
     /// Takes the stored checkpoints seen since this was last asked.
     pub(crate) fn take_stored(&mut self) -> VecDeque<Slot> {
         std::mem::take(&mut self.stored)

@@ -82,11 +82,14 @@ pub struct Options {
     pub policy: Option<Arc<dyn Policy>>,
     /// How far the clock may be ahead of the newest block.
     pub clock_jump_max: Duration,
-    /// Takes the clock as it is, behind or far ahead of the newest block.
+    /// Takes the clock as it is where opening would be refused for it; a *reopened* record says so.
     pub accept_clock: bool,
     /// Reads the ledger again and again in the background, at so many bytes a second; none: never. What it finds is told by
     /// [`crate::Ledger::scrub_status`] and changes nothing.
     pub scrub_rate: Option<u64>,
+    /// Lets a restored or copied ledger go on: the newest checkpoint, a signed note, that anybody holds. It is compared with
+    /// what is here, also where the ledger is no copy; a *reopened* record then names it.
+    pub continue_after: Option<String>,
 }
 
 impl Default for Options {
@@ -102,6 +105,7 @@ impl Default for Options {
             clock_jump_max: Duration::from_hours(7 * 24),
             accept_clock: false,
             scrub_rate: None,
+            continue_after: None,
         }
     }
 }

@@ -7,7 +7,7 @@
 use crate::rebuild::{RebuildError, rebuild};
 use crate::replay::ReplayError;
 use annals_core::bundle::Bundle;
-use annals_core::checkpoint::Checkpoint;
+use annals_core::checkpoint::{Checkpoint, Vkey};
 use annals_core::genesis::Genesis;
 use annals_core::hash::{AuthorId, LedgerId, RecordId, TreeHash};
 use annals_core::item_proof::ItemProof;
@@ -16,8 +16,10 @@ use annals_core::limits::{HEAD_SIZE, SALT_SIZE};
 use annals_core::proof::inclusion_path;
 use annals_core::receipt::Receipt;
 use annals_core::receipt_json::{Disclosure, ReceiptJson};
-use annals_core::record::{Head, ParseError, record_id};
+use annals_core::record::{Head, Kind, ParseError, record_id};
+use annals_core::reopening::Reopening;
 use annals_core::signature::SigningKey;
+use annals_core::tree::Frontier;
 use annals_ordering::watermark::Watermark;
 use annals_storage::disk::Disk;
 use annals_storage::frame::{FrameKind, Location, Slot};
@@ -161,6 +163,12 @@ impl StoredRecord {
     /// [`QueryError::Head`] if it is malformed, which the engine never stores.
     pub fn head(&self) -> Result<Head, QueryError> {
         Head::parse(self.head_bytes()).map_err(|source| QueryError::Head { seq: self.seq(), source })
+    }
+
+    /// What a *reopened* record says; none for other kinds.
+    pub fn reopening(&self, vkey: &Vkey) -> Option<Reopening> {
+        let head = self.head().ok().filter(|head| head.kind == Kind::REOPENED)?;
+        (head.author == vkey.key()).then(|| Reopening::parse(self.payload(), vkey).ok()).flatten()
     }
 
     /// The payload, its salt included.
@@ -311,6 +319,11 @@ impl Query {
         checkpoints.push_back(slot);
     }
 
+    /// Records that the newest checkpoint in memory covers.
+    pub(crate) fn newest_checkpoint_size(&self) -> Option<u64> {
+        self.checkpoints.read().back().map(|slot| slot.size)
+    }
+
     /// Asks the index, and rebuilds what turns out to be missing or damaged.
     pub(crate) fn ask<T>(&self, question: impl Fn(&Index) -> Result<T, IndexError>) -> Result<T, QueryError> {
         loop {
@@ -414,6 +427,15 @@ impl Query {
             path,
             checkpoint: self.note_of(&block)?,
         })
+    }
+
+    /// Root of the tree over the first so many records, all of them final.
+    pub(crate) fn root_at(&self, size: u64) -> Result<TreeHash, QueryError> {
+        let Some(last) = size.checked_sub(1) else { return Ok(Frontier::new().root()) };
+        let StoredRecord { block, index } = self.get(last)?;
+        let mut frontier = block.block.frontier_before().clone();
+        block.leaves().iter().take(index + 1).for_each(|leaf| frontier.push(*leaf));
+        Ok(frontier.root())
     }
 
     /// The receipt with what shows the payload beside it.

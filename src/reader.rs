@@ -1,10 +1,12 @@
 //! Reading: from a ledger that is open in this process, or beside a writer in another.
 
 use crate::authors::Authors;
-use crate::home::Home;
+use crate::home::{Home, HomeError};
 use crate::loading::{Loader, read_genesis};
 use crate::open_error::OpenError;
+use crate::place::Standing;
 use crate::query::{Query, QueryError, StoredRecord};
+use crate::still::Still;
 use annals_core::checkpoint::Vkey;
 use annals_core::genesis::Genesis;
 use annals_core::hash::{AuthorId, BlockHash, LedgerId, RecordId, TreeHash};
@@ -40,10 +42,11 @@ pub struct Newest {
     pub end: (u64, u64),
 }
 
-/// A writer elsewhere, as it is looked at.
+/// A ledger that is read from outside its writer's process.
 #[derive(Debug)]
 struct Beside {
-    view: View,
+    /// How a writer is looked at; none where nobody writes.
+    view: Option<View>,
     loader: Loader,
 }
 
@@ -68,13 +71,21 @@ impl Reader {
     /// Opens a ledger for reading only, without its lock, whether or not somebody writes to it.
     ///
     /// It shows what is surely durable: up to some milliseconds behind an idle writer, two blocks behind a busy one. What
-    /// a crash left at the very end is not judged; [`crate::Ledger::open`] does that.
+    /// a crash left at the very end is not judged; [`crate::Ledger::open`] does that. A backup, and a restored or copied
+    /// ledger that has not gone on, is read to the last block whose checkpoint is at hand.
     ///
     /// # Errors
     ///
     /// [`OpenError`] if there is no ledger, or what was durable is damaged.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let home = Home::open(path)?;
+        if matches!(home.standing()?, Standing::Marked(_) | Standing::Copied { .. }) {
+            match Self::open_still(&home) {
+                // It is just being told to go on: a writer like any other.
+                Err(OpenError::Home(HomeError::Held { .. })) => {}
+                opened => return opened,
+            }
+        }
         let disk: Arc<dyn Disk> = Arc::new(FileDisk::new(&home.segments(), Access::Read));
         let store: Arc<dyn IndexStore> = Arc::new(FileIndexStore::new(&home.index()));
         let (ledger, genesis) = read_genesis(&disk)?;
@@ -86,12 +97,28 @@ impl Reader {
         let view = view?;
         let Some(loaded) = loader.loaded() else { return Err(OpenError::NoGenesis) };
         let query = Query::new(ledger, genesis, disk, Arc::clone(&loaded.index), None, 0);
-        let reader = Self { query: Arc::new(query), side: Side::Beside(Arc::new(Mutex::new(Beside { view, loader }))) };
+        let beside = Beside { view: Some(view), loader };
+        let reader = Self { query: Arc::new(query), side: Side::Beside(Arc::new(Mutex::new(beside))) };
         reader.refresh()?;
         if reader.query.watermark.next_seq() == 0 {
             reader.find_first_checkpoint()?;
         }
         Ok(reader)
+    }
+
+    /// Opens a copy, to which nobody writes; refused as held where it is just being told to go on.
+    fn open_still(home: &Home) -> Result<Self, OpenError> {
+        let _lock = match home.lock() {
+            Ok(lock) => Some(lock),
+            Err(held @ HomeError::Held { .. }) => return Err(held.into()),
+            // A directory that can't be written to has no writer.
+            Err(_) => None,
+        };
+        let mut still = Still::load(home)?;
+        still.take_beside(home)?;
+        still.show_signed()?;
+        let Still { query, loader, .. } = still;
+        Ok(Self { query: Arc::new(query), side: Side::Beside(Arc::new(Mutex::new(Beside { view: None, loader }))) })
     }
 
     /// The newest segment stores no checkpoint yet: the one before does.
@@ -116,7 +143,7 @@ impl Reader {
     pub fn refresh(&self) -> Result<(), OpenError> {
         let Side::Beside(beside) = &self.side else { return Ok(()) };
         let mut beside = beside.lock();
-        let Beside { view, loader } = &mut *beside;
+        let Beside { view: Some(view), loader } = &mut *beside else { return Ok(()) };
         let refreshed = view.refresh(self.query.disk.as_ref(), &mut |frame| loader.visit(frame));
         if let Some(failure) = loader.take_failure() {
             return Err(failure);

@@ -133,6 +133,7 @@ def forged_cases():
         "no items": changed(6, b"\0\0"), "4,097 items": changed(6, b"\1\x10"), "no ledger": changed(8, bytes(32)),
         "time": changed(80, struct.pack("<Q", 1 << 53)), "reserved kind": changed(88, struct.pack("<I", 5)),
         "unknown engine kind": changed(88, struct.pack("<I", 65_535)), "genesis behind seq 0": changed(88, bytes(4)),
+        "reopening by an author": changed(5, b"\0", 88, struct.pack("<I", 8)),
         "engine record with flags": changed(5, b"\2", 88, struct.pack("<I", 3)),
         "bundle of an engine kind": changed(6, b"\2\0", 88, struct.pack("<I", 3)),
         "salted payload without room for salt": changed(5, b"\2", 92, struct.pack("<I", 31)),

@@ -118,7 +118,7 @@ def parse_head(raw):
     head = dict(zip(names, struct.unpack("<4sBBH32s32sQQII32s64s", raw)))
     need(head["magic"] == b"ANR1" and head["suite"] == 1 and head["flags"] <= 3, "the head's magic, suite or flags are unknown")
     need(1 <= head["count"] <= 4096 and head["size"] <= 1_048_608 and head["claimed"] < 1 << 53, "a number in the head is out of range")
-    need(head["kind"] <= 3 or 65_536 <= head["kind"], "the kind is reserved")
+    need(head["kind"] in (0, 1, 2, 3, 8) or 65_536 <= head["kind"], "the kind is reserved")
     need(65_536 <= head["kind"] or (head["count"] == 1 and head["flags"] == 0), "an engine record is plain and has no flags")
     need((head["kind"] == 0) == (head["ledger"] == bytes(32)), "only genesis has no ledger id")
     items = head["count"] if head["flags"] & 2 else 0
@@ -171,7 +171,7 @@ def verify(text, vkey, payload=None):
     step(f"record {record_id.hex()} is at seq {receipt['seq']}, in block {receipt['height']}, ordered at {receipt['ordered_time_ms']} ms")
     head = parse_head(raw)
     need((head["kind"] == 0) == (receipt["seq"] == 0), "genesis is at seq 0 and nowhere else")
-    need(1 < head["kind"] or head["author"] == ledger_key, "only the ledger key signs genesis and ticks")
+    need(head["kind"] not in (0, 1, 8) or head["author"] == ledger_key, "only the ledger key signs genesis, ticks and reopenings")
     for name, value in (("author", head["author"].hex()), ("content_hash", head["content"].hex()), ("kind", head["kind"]), ("nonce", str(head["nonce"]))):
         need(receipt[name] == value, f"{name} is not what the head says")
     step("the receipt's other fields are what the head says")

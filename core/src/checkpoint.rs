@@ -192,6 +192,15 @@ impl Checkpoint {
     ///
     /// [`CheckpointError`] if it is malformed, another ledger's, or not signed by this one.
     pub fn open(note: &str, vkey: &Vkey) -> Result<Self, CheckpointError> {
+        Self::open_signed(note, vkey).map(|(checkpoint, _)| checkpoint)
+    }
+
+    /// The same, with the ledger's signature.
+    ///
+    /// # Errors
+    ///
+    /// As [`Checkpoint::open`].
+    pub fn open_signed(note: &str, vkey: &Vkey) -> Result<(Self, [u8; 64]), CheckpointError> {
         if CHECKPOINT_SIZE_MAX < note.len() {
             return Err(CheckpointError::Size(note.len()));
         }
@@ -210,7 +219,7 @@ impl Checkpoint {
         if !signature::verify(&vkey.key, checkpoint.text(vkey).as_bytes(), &signature) {
             return Err(CheckpointError::Signature);
         }
-        Ok(checkpoint)
+        Ok((checkpoint, signature))
     }
 }
 

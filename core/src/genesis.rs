@@ -12,6 +12,7 @@ use crate::limits::{
     ADMIN_COUNT_MAX, BLOCK_RECORD_COUNT_MAX, FIRST_AUTHOR_COUNT_MAX, HEAD_SIZE, ITEM_COUNT_MAX, PAYLOAD_SIZE_MAX,
 };
 use crate::record::{Flags, Head, Kind, Record, SUITE_ED25519};
+use crate::reopening::{Reopening, ReopeningError};
 use crate::signature::{KeyError, SigningKey, parse_author};
 
 const MAGIC: &[u8; 4] = b"ANG1";
@@ -261,6 +262,8 @@ pub enum Order {
     Admit(AuthorId),
     /// Revoke this author.
     Revoke(AuthorId),
+    /// Note why the ledger went on, and from which checkpoint.
+    Reopen(Reopening),
 }
 
 /// Why an engine record is refused.
@@ -287,6 +290,9 @@ pub enum OrderError {
     /// The named author is not a good key.
     #[error("the author named: {0}")]
     Key(#[from] KeyError),
+    /// The payload does not say why the ledger went on.
+    #[error(transparent)]
+    Reopening(#[from] ReopeningError),
 }
 
 impl OrderError {
@@ -298,6 +304,7 @@ impl OrderError {
             Self::PayloadSize { .. } => "engine.payload_size",
             Self::Author(_) => "engine.author",
             Self::Key(error) => error.code(),
+            Self::Reopening(error) => error.code(),
         }
     }
 }
@@ -308,13 +315,13 @@ impl OrderError {
 ///
 /// [`OrderError`] if it is refused.
 pub fn order(genesis: &Genesis, head: &Head, payload: &[u8]) -> Result<Order, OrderError> {
-    let allowed = match head.kind {
-        Kind::TICK => head.author == genesis.vkey.key(),
-        Kind::AUTHOR_ADMIT | Kind::AUTHOR_REVOKE => genesis.is_admin(&head.author),
+    let (allowed, by) = match head.kind {
+        Kind::TICK | Kind::REOPENED => (head.author == genesis.vkey.key(), "the ledger key"),
+        Kind::AUTHOR_ADMIT | Kind::AUTHOR_REVOKE => (genesis.is_admin(&head.author), "an admin"),
         other => return Err(OrderError::Kind(other.0)),
     };
     if !allowed {
-        return Err(OrderError::Author(if head.kind == Kind::TICK { "the ledger key" } else { "an admin" }));
+        return Err(OrderError::Author(by));
     }
     if head.flags != Flags::NONE || head.item_count != 1 {
         return Err(OrderError::Form);
@@ -325,6 +332,9 @@ pub fn order(genesis: &Genesis, head: &Head, payload: &[u8]) -> Result<Order, Or
         } else {
             Err(OrderError::PayloadSize { expected: 0, got: payload.len() })
         };
+    }
+    if head.kind == Kind::REOPENED {
+        return Ok(Order::Reopen(Reopening::parse(payload, &genesis.vkey)?));
     }
     let author =
         <[u8; 32]>::try_from(payload).map_err(|_| OrderError::PayloadSize { expected: 32, got: payload.len() })?;

@@ -10,6 +10,7 @@ pub mod limits;
 
 pub mod bundle;
 pub mod record;
+pub mod reopening;
 pub mod signature;
 
 pub mod block;

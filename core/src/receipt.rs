@@ -187,7 +187,7 @@ impl Receipt {
     }
 
     /// What the engine asks of a head and a receipt can show: genesis at seq 0 alone, engine records in their form,
-    /// ticks and genesis by the ledger key, a good author key.
+    /// genesis, ticks and reopenings by the ledger key, a good author key.
     fn check_head(&self, vkey: &Vkey) -> Result<(), ReceiptError> {
         let head = self.head()?;
         let (first, genesis) = (self.seq == 0, head.kind == Kind::GENESIS);
@@ -195,7 +195,7 @@ impl Receipt {
             return Err(ReceiptError::Place("ledger id or kind"));
         }
         if head.kind.is_engine() {
-            let by_ledger_key = matches!(head.kind, Kind::GENESIS | Kind::TICK);
+            let by_ledger_key = matches!(head.kind, Kind::GENESIS | Kind::TICK | Kind::REOPENED);
             if !by_ledger_key && !matches!(head.kind, Kind::AUTHOR_ADMIT | Kind::AUTHOR_REVOKE) {
                 return Err(ReceiptError::Place("kind"));
             }

@@ -62,6 +62,8 @@ impl Kind {
     pub const AUTHOR_ADMIT: Self = Self(2);
     /// Revokes an author.
     pub const AUTHOR_REVOKE: Self = Self(3);
+    /// Goes on after a clock, a restored backup or a copy that had to be accepted.
+    pub const REOPENED: Self = Self(8);
     /// The lowest number that is free for front ends.
     pub const APPLICATION_FIRST: Self = Self(0x1_0000);
 

@@ -13,6 +13,7 @@ use annals_core::proof::inclusion_path;
 use annals_core::receipt::{Receipt, Step};
 use annals_core::receipt_json::{Disclosure, ReceiptJson};
 use annals_core::record::{Kind, Record, content_hash, record_id};
+use annals_core::reopening::Reopening;
 use annals_core::signature::SigningKey;
 use annals_core::tree::Frontier;
 use proptest::prelude::*;
@@ -169,7 +170,12 @@ fn engine_records_are_taken_from_those_entitled_alone() {
     assert_eq!(ask(1, admin, b"x").unwrap_err().code(), "engine.payload_size");
     assert_eq!(ask(2, admin, &[0; 31]).unwrap_err().code(), "engine.payload_size");
     assert_eq!(ask(2, admin, &[0; 32]).unwrap_err().code(), "key.torsion");
-    for reserved in [0, 4, 5, 6, 7, 8, 9, 0xFFFF] {
+    let reopening = Reopening::by_clock(1_700_000_000_000);
+    let payload = reopening.encode(&it.genesis.vkey);
+    assert_eq!(ask(8, admin, &payload), Ok(Order::Reopen(reopening)));
+    assert_eq!(ask(8, other, &payload).unwrap_err().code(), "engine.author");
+    assert_eq!(ask(8, admin, b"").unwrap_err().code(), "reopened.size");
+    for reserved in [0, 4, 5, 6, 7, 9, 0xFFFF] {
         assert_eq!(ask(reserved, admin, b"").unwrap_err().code(), "engine.kind", "kind {reserved}");
     }
 }

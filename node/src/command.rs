@@ -2,6 +2,7 @@
 
 mod append;
 mod author;
+mod backup;
 mod bench;
 mod check;
 mod demo;
@@ -13,6 +14,7 @@ mod job;
 mod keygen;
 mod log;
 mod progress;
+mod reopen;
 mod repair;
 mod scrub;
 mod show;
@@ -42,6 +44,9 @@ pub(crate) fn run(command: Command) -> Result<u8, CommandError> {
         Command::Check(check) => check::run(&check),
         Command::Scrub { dir, rate, json } => scrub::run(&dir, rate, json),
         Command::Repair { dir, json } => repair::run(&dir, json),
+        Command::Reopen(reopen) => reopen::run(&reopen),
+        Command::Backup { dir, out, json } => backup::back_up(&dir, &out, json),
+        Command::Restore(restore) => backup::restore(&restore),
         Command::Info { dir, json } => info::run(&dir, json),
         Command::Checkpoint { dir, out } => show::checkpoint(&dir, out.as_deref()),
         Command::Doctor { dir, json } => doctor::run(dir.as_deref(), json),
@@ -89,27 +94,36 @@ struct Opened {
     /// Kept open as long as the reader is used.
     ledger: Option<Ledger>,
     reader: Reader,
+    /// What writes, or why nothing does.
+    device: &'static str,
 }
 
 fn open_to_read(dir: &Path) -> Result<Opened, CommandError> {
-    let options = Options { accept_clock: true, verifier_count: Some(1), ..Options::default() };
-    match Ledger::open(dir, options) {
+    let options = Options { verifier_count: Some(1), ..Options::default() };
+    let error = match Ledger::open(dir, options) {
         Ok(ledger) => {
             if let Some((segment, from, to)) = ledger.torn_tail() {
                 eprintln!(
                     "annals: cut a torn tail in segment {segment}, bytes {from} to {to}; nothing in it was acknowledged"
                 );
             }
-            let reader = ledger.reader();
-            Ok(Opened { ledger: Some(ledger), reader })
+            let (reader, device) = (ledger.reader(), ledger.device());
+            return Ok(Opened { ledger: Some(ledger), reader, device });
         }
-        // Held by a writer, or not ours to write: a reader needs neither lock nor key.
-        Err(
-            OpenError::WrongKey { .. }
-            | OpenError::Home(HomeError::Held { .. } | HomeError::Key(_) | HomeError::Io { .. }),
-        ) => Ok(Opened { ledger: None, reader: Reader::open(dir)? }),
-        Err(error) => Err(error.into()),
-    }
+        Err(error) => error,
+    };
+    // A reader needs neither lock nor key, neither a right clock nor a segment size, and a copy is read too.
+    let device = match &error {
+        OpenError::Home(HomeError::Held { .. }) => "held by a writer",
+        OpenError::Restored { .. } | OpenError::Backup { .. } | OpenError::Copied { .. } => "none: a copy, read-only",
+        OpenError::WrongKey { .. }
+        | OpenError::ClockBehind { .. }
+        | OpenError::ClockAhead { .. }
+        | OpenError::SegmentSizeChanged { .. }
+        | OpenError::Home(HomeError::Key(_) | HomeError::Io { .. }) => "none: read-only here",
+        _ => return Err(error.into()),
+    };
+    Ok(Opened { ledger: None, reader: Reader::open(dir)?, device })
 }
 
 /// Opens a ledger to append to it.

@@ -4,9 +4,9 @@
 //! overwrite · 74 I/O or halted · 75 held by another or full · 77 permissions of a key. Words go to stderr, once, in `main`.
 
 use annals::{
-    BuildError, CheckError, CloseError, DiskError, Fault, Halted, HexError, HomeError, IndexError, KeyPathError,
-    OpenError, QueryError, ReadError, ReceiptJsonError, RecoveryError, Refusal, RegistryFull, RepairError, ScrubError,
-    VkeyError,
+    BackupError, BuildError, CheckError, CloseError, DiskError, Fault, Halted, HexError, HomeError, IndexError,
+    KeyPathError, ManifestError, OpenError, QueryError, ReadError, ReceiptJsonError, RecoveryError, Refusal,
+    RegistryFull, RepairError, RestoreError, ScrubError, VkeyError,
 };
 use std::io;
 use std::path::PathBuf;
@@ -63,6 +63,10 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Repair(#[from] RepairError),
     #[error(transparent)]
+    Backup(#[from] BackupError),
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    #[error(transparent)]
     Build(#[from] BuildError),
     #[error(transparent)]
     Full(#[from] RegistryFull),
@@ -83,12 +87,10 @@ impl CommandError {
             Self::Open(error) => open_code(error),
             Self::Query(QueryError::NotFound { .. }) => NO_INPUT,
             Self::Query(QueryError::Item { .. }) => USAGE,
-            Self::Refusal(refusal) => match refusal.fault() {
-                Fault::Record => NEGATIVE,
-                Fault::Load => TRY_LATER,
-                Fault::Ledger => IO,
-            },
+            Self::Refusal(refusal) => refusal_code(refusal),
             Self::Check(CheckError::Open(error)) => open_code(error),
+            Self::Backup(error) => backup_code(error),
+            Self::Restore(error) => restore_code(error),
             Self::Check(CheckError::Shorter { .. }) => SHORTER,
             Self::Check(CheckError::Log(RecoveryError::Disk(DiskError::Io { .. }))) => IO,
             Self::Scrub(ScrubError::Open(error)) => open_code(error),
@@ -114,6 +116,44 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+fn backup_code(error: &BackupError) -> u8 {
+    match error {
+        BackupError::Open(error) => open_code(error),
+        BackupError::Log(RecoveryError::Disk(_)) => IO,
+        BackupError::Older(error) => manifest_code(error),
+        BackupError::Busy(_) => TRY_LATER,
+        BackupError::Exists(_) | BackupError::OtherLedger { .. } => CANNOT_CREATE,
+        BackupError::Newer { .. } | BackupError::OtherTree { .. } => CANNOT_CREATE,
+        BackupError::Log(_) | BackupError::Unlike { .. } | _ => NEGATIVE,
+    }
+}
+
+fn restore_code(error: &RestoreError) -> u8 {
+    match error {
+        RestoreError::Manifest(error) => manifest_code(error),
+        RestoreError::Open(error) => open_code(error),
+        RestoreError::Log(RecoveryError::Disk(_)) => IO,
+        RestoreError::Busy(_) => TRY_LATER,
+        RestoreError::Log(_) | RestoreError::Records { .. } | _ => NEGATIVE,
+    }
+}
+
+fn manifest_code(error: &ManifestError) -> u8 {
+    match error {
+        ManifestError::NoBackup(_) => NO_INPUT,
+        ManifestError::Home(HomeError::Io { .. }) => IO,
+        ManifestError::Malformed { .. } | ManifestError::Home(_) | _ => NEGATIVE,
+    }
+}
+
+fn refusal_code(refusal: &Refusal) -> u8 {
+    match refusal.fault() {
+        Fault::Record => NEGATIVE,
+        Fault::Load => TRY_LATER,
+        Fault::Ledger => IO,
+    }
+}
+
 fn key_code(error: &KeyPathError) -> u8 {
     match error {
         KeyPathError::Exists(_) => CANNOT_CREATE,
@@ -136,6 +176,12 @@ fn open_code(error: &OpenError) -> u8 {
         OpenError::Read(_) | OpenError::Disk(DiskError::Missing { .. }) => NEGATIVE,
         OpenError::Home(HomeError::Config { .. }) => NEGATIVE,
         OpenError::Recovery(_) | OpenError::Replay(_) | OpenError::NoGenesis | OpenError::Segment(_) => NEGATIVE,
+        OpenError::SegmentSizeChanged { .. } | OpenError::CreationDiffers { .. } => NEGATIVE,
+        OpenError::OlderThanCheckpoint { .. } => SHORTER,
+        OpenError::Restored { .. } | OpenError::Backup { .. } | OpenError::Copied { .. } => NEGATIVE,
+        OpenError::Checkpoint(_) | OpenError::OtherTree { .. } => NEGATIVE,
+        OpenError::Home(HomeError::Format { .. }) => NEGATIVE,
+        OpenError::Reopening(refusal) => refusal_code(refusal),
         OpenError::WrongKey { .. } | OpenError::ClockBehind { .. } | OpenError::ClockAhead { .. } => NEGATIVE,
         OpenError::Home(_) | OpenError::Disk(_) | OpenError::Query(_) | _ => IO,
     }

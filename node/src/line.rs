@@ -160,6 +160,43 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Back a ledger up, also beside its writer
+    ///
+    /// OUT becomes a directory with all that is known to be durable: segments, the newest checkpoint, and a manifest of sizes
+    /// and hashes. Never the ledger key: keep that elsewhere. If OUT is an older backup of the same ledger, closed segments that
+    /// it has already are kept. It is whole or, after a crash, what it was before; what was written is read again and checked.
+    /// A backup can be read: `annals check OUT`, `annals get OUT 7`.
+    ///
+    ///   annals backup ledger /mnt/backup/ledger
+    #[command(verbatim_doc_comment)]
+    Backup {
+        /// The ledger's directory
+        dir: PathBuf,
+        /// The backup's directory: missing, empty, or an older backup of the same ledger
+        out: PathBuf,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a ledger's directory of a backup
+    ///
+    /// Every file is compared with the manifest; signatures and contents are verified by `annals check DIR` afterwards. The
+    /// ledger is read-only until it is told to go on, here (--continue-after) or later (`annals reopen`), since others may hold
+    /// receipts for records that came after the backup.
+    ///
+    ///   annals restore /mnt/backup/ledger ledger --ledger-key ledger.key --continue-after newest-checkpoint.txt
+    #[command(verbatim_doc_comment)]
+    Restore(Restore),
+    /// Let a restored or copied ledger go on
+    ///
+    /// A copy is read-only, since the ledger may have gone on elsewhere. CHECKPOINT is a file with the newest checkpoint that
+    /// anybody holds: of a receipt (its field `checkpoint`), or of whoever keeps the ledger's checkpoints. If it was signed over
+    /// more records than the copy has, going on would sign two histories and is refused, exit 2; if over another tree, exit 1.
+    /// Otherwise the ledger orders a record that says from where it went on; its receipt is printed.
+    ///
+    ///   annals reopen restored --continue-after newest-checkpoint.txt
+    #[command(verbatim_doc_comment)]
+    Reopen(Reopen),
     /// Print what a ledger is and how far it goes
     Info {
         /// The ledger's directory
@@ -263,7 +300,44 @@ pub(crate) struct Authority {
     /// An admin's key file
     #[arg(long, value_name = "KEYFILE")]
     pub(crate) key: PathBuf,
-    /// Take the machine's clock as it is, behind or a week ahead of the newest record
+    /// Take the machine's clock as it is, behind or a week ahead of the newest record; a record says so
+    #[arg(long)]
+    pub(crate) accept_clock: bool,
+}
+
+/// What `restore` takes.
+#[derive(Args, Debug)]
+pub(crate) struct Restore {
+    /// The backup's directory
+    pub(crate) out: PathBuf,
+    /// The directory to make; missing or empty
+    pub(crate) dir: PathBuf,
+    /// Where the ledger key lies, unless it will be put into the ledger's directory as ledger.key
+    #[arg(long, value_name = "KEYFILE")]
+    pub(crate) ledger_key: Option<PathBuf>,
+    /// Go on at once: the newest checkpoint that anybody holds
+    #[arg(long, value_name = "CHECKPOINT", requires = "ledger_key")]
+    pub(crate) continue_after: Option<PathBuf>,
+    /// Take the machine's clock as it is, behind or a week ahead of the newest record; a record says so
+    #[arg(long, requires = "continue_after")]
+    pub(crate) accept_clock: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `reopen` takes.
+#[derive(Args, Debug)]
+pub(crate) struct Reopen {
+    /// The ledger's directory
+    pub(crate) dir: PathBuf,
+    /// The newest checkpoint that anybody holds
+    #[arg(long, value_name = "CHECKPOINT")]
+    pub(crate) continue_after: PathBuf,
+    /// Where the ledger key lies from now on, unless it is in the ledger's directory
+    #[arg(long, value_name = "KEYFILE")]
+    pub(crate) ledger_key: Option<PathBuf>,
+    /// Take the machine's clock as it is, behind or a week ahead of the newest record; a record says so
     #[arg(long)]
     pub(crate) accept_clock: bool,
 }
@@ -289,7 +363,7 @@ pub(crate) struct Append {
     /// Stop at the first line or file that is refused
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Take the machine's clock as it is, behind or a week ahead of the newest record
+    /// Take the machine's clock as it is, behind or a week ahead of the newest record; a record says so
     #[arg(long)]
     pub(crate) accept_clock: bool,
     /// A journal that makes the run repeatable: run again with the same arguments after a crash

@@ -65,6 +65,14 @@ pub enum SequenceError {
     /// The head is not one of this ledger; the gate lets none through.
     #[error("the record is for another ledger")]
     Ledger,
+    /// A reopened record names a checkpoint over more records than there are before it.
+    #[error("the record reopens the ledger from a checkpoint of {size} records, but {seq} stand before it")]
+    Reopening {
+        /** Records that the checkpoint covers. */
+        size: u64,
+        /** Records before this one. */
+        seq: u64,
+    },
     /// The slot names another author: the author was evicted meanwhile.
     #[error("the author's state was evicted; send the record again")]
     Evicted,
@@ -77,6 +85,7 @@ impl SequenceError {
             Self::NotAdmitted => "author.not_admitted",
             Self::Order(error) => error.code(),
             Self::Ledger => "record.ledger",
+            Self::Reopening { .. } => "reopened.later",
             Self::Evicted => "author.evicted",
         }
     }
@@ -157,6 +166,12 @@ impl Sequencer {
             {
                 return Err(SequenceError::Evicted);
             }
+            if let Order::Reopen(reopening) = order
+                && let Some(checkpoint) = reopening.checkpoint()
+                && seq < checkpoint.size
+            {
+                return Err(SequenceError::Reopening { size: checkpoint.size, seq });
+            }
             Some(order)
         } else if author.is_admitted(&self.genesis) {
             None
@@ -177,7 +192,7 @@ impl Sequencer {
 
     fn obey(&mut self, order: Order, seq: u64) {
         let (id, statement) = match order {
-            Order::Tick => return,
+            Order::Tick | Order::Reopen(_) => return,
             Order::Admit(id) => (id, Statement::Admitted(seq)),
             Order::Revoke(id) => (id, Statement::Revoked(seq)),
         };

@@ -1,11 +1,12 @@
 //! Sequencing and sealing together: what is admitted, what is met, and that sealed blocks chain.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use annals_core::checkpoint::Vkey;
+use annals_core::checkpoint::{Checkpoint, Vkey};
 use annals_core::genesis::{Admission, Genesis, engine_head};
-use annals_core::hash::{AuthorId, BlockHash, LedgerId, RecordId};
+use annals_core::hash::{AuthorId, BlockHash, LedgerId, RecordId, TreeHash};
 use annals_core::leaf::LeafEntry;
 use annals_core::record::{Head, Kind};
+use annals_core::reopening::Reopening;
 use annals_core::signature::SigningKey;
 use annals_core::tree::{Frontier, node_hash};
 use annals_ordering::seal::{Chain, SealedRecord};
@@ -67,6 +68,22 @@ fn admission_changes_from_the_next_record_on() {
     );
     let forged = head(2, 1, Kind::AUTHOR_ADMIT, named.as_bytes());
     assert_eq!(it.offer(1, &forged, named.as_bytes(), 13).unwrap_err().code(), "engine.author");
+}
+
+#[test]
+fn a_ledger_goes_on_by_its_own_key_and_from_no_later_checkpoint() {
+    let mut it = sequencer(Admission::Open);
+    let key = SigningKey::from_seed(&[1; 32]);
+    let vkey = Vkey::new("annals.example/order", key.public()).unwrap();
+    let checkpoint = Checkpoint { size: 10, root: TreeHash::ZERO };
+    let payload = Reopening::of_copy(true, 7, checkpoint, checkpoint.sign(&vkey, &key)).encode(&vkey);
+    let reopened = |seed, nonce| head(seed, nonce, Kind::REOPENED, &payload);
+    assert_eq!(it.offer(1, &reopened(2, 1), &payload, 10).unwrap_err().code(), "engine.author");
+    assert_eq!(it.offer(0, &reopened(1, 1), &payload, 9).unwrap_err().code(), "reopened.later");
+    assert_eq!(it.offer(0, &reopened(1, 1), &payload, 10), Ok(Verdict::Accepted), "a refused one uses no nonce up");
+    let forged = Reopening::of_copy(true, 7, checkpoint, [7; 64]).encode(&vkey);
+    let head = head(1, 2, Kind::REOPENED, &forged);
+    assert_eq!(it.offer(0, &head, &forged, 11).unwrap_err().code(), "checkpoint.signature");
 }
 
 #[test]

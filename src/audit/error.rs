@@ -65,6 +65,16 @@ pub enum Finding {
     /// The frame's frontier is not that of the tree so far.
     #[error("the frame carries another tree than the records before it make")]
     Frontier,
+    /// The checkpoint from which the ledger was reopened is not one of its tree.
+    #[error("the ledger was reopened from a checkpoint of {size} records with root {expected}; they make {found}")]
+    Reopened {
+        /** Records that the checkpoint covers. */
+        size: u64,
+        /** The checkpoint's root. */
+        expected: TreeHash,
+        /** Computed. */
+        found: TreeHash,
+    },
     /// A stored checkpoint is not one of the ledger.
     #[error("the checkpoint stored for block {height} is not signed by the ledger key")]
     StoredCheckpoint {
@@ -91,6 +101,7 @@ impl Finding {
             Self::Items { .. } => "finding.items",
             Self::Root { .. } => "finding.root",
             Self::Frontier => "finding.frontier",
+            Self::Reopened { .. } => "finding.reopened",
             Self::StoredCheckpoint { .. } => "finding.stored_checkpoint",
         }
     }

@@ -15,6 +15,8 @@ use annals_core::body::Body;
 use annals_core::checkpoint::Checkpoint;
 use annals_core::genesis::Genesis;
 use annals_core::hash::{BlockHash, LedgerId};
+use annals_core::record::Kind;
+use annals_core::reopening::Reopening;
 use annals_core::tree::Frontier;
 use annals_storage::frame::{FrameHeader, FrameKind, Slot};
 use annals_storage::index::{AuthorEntry, BlockEntry, Closing, IndexBuilder, IndexStore, RecordEntry};
@@ -66,6 +68,15 @@ impl Made {
     }
 }
 
+/// A record that reopened the ledger from a checkpoint.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reopened {
+    pub(super) segment: u64,
+    pub(super) offset: u64,
+    pub(super) seq: u64,
+    pub(super) checkpoint: Checkpoint,
+}
+
 /// The state behind the frames taken so far.
 #[derive(Debug)]
 pub(super) struct Order {
@@ -87,6 +98,8 @@ pub(super) struct Order {
     pub(super) made: Vec<Made>,
     /// The checkpoint's tree is another one. Told at the end: the ledger may be sound all the same.
     pub(super) other_tree: Option<CheckError>,
+    /// From where the ledger was reopened.
+    pub(super) reopened: Vec<Reopened>,
 }
 
 impl Order {
@@ -111,6 +124,7 @@ impl Order {
             signed: Vec::new(),
             made: Vec::new(),
             other_tree: None,
+            reopened: Vec::new(),
         };
         order.compare_with_checkpoint();
         order
@@ -184,6 +198,13 @@ impl Order {
             items += u64::from(record.head.item_count);
             self.frontier.push(record.leaf);
             self.compare_with_checkpoint();
+            if record.head.kind == Kind::REOPENED
+                && let Ok(reopening) = Reopening::parse(payload, &self.genesis.vkey)
+                && let Some(checkpoint) = reopening.checkpoint()
+            {
+                let FrameHeader { segment, offset, .. } = *frame;
+                self.reopened.push(Reopened { segment, offset, seq, checkpoint });
+            }
             if self.signatures {
                 let what = What::Head(*bytes);
                 self.signed.push(Signed { what, segment: frame.segment, offset: frame.offset, seq });

@@ -2,7 +2,7 @@
 
 use super::batch::Batch;
 use super::error::CheckError;
-use super::order::{Compared, Order};
+use super::order::{Compared, Order, Reopened};
 use super::pool::{Pending, Pool};
 use super::signatures::{Judges, SIGNATURES_AT_ONCE};
 use annals_core::tree::Frontier;
@@ -22,6 +22,7 @@ pub(super) struct Checked {
     pub(super) frontier: Frontier,
     pub(super) items: u64,
     pub(super) other_tree: Option<CheckError>,
+    pub(super) reopened: Vec<Reopened>,
     pub(super) indexes_missing: Vec<u64>,
     pub(super) indexes_other: Vec<u64>,
 }
@@ -145,7 +146,8 @@ impl<'a> Walker<'a> {
             return Err(first);
         }
         let log = log.map_err(CheckError::Log)?;
-        let (Order { frontier, items, other_tree, .. }, indexes_missing) = (self.order, self.indexes_missing);
-        Ok((log, Checked { frontier, items, other_tree, indexes_missing, indexes_other: self.indexes_other }))
+        let Order { frontier, items, other_tree, reopened, .. } = self.order;
+        let (indexes_missing, indexes_other) = (self.indexes_missing, self.indexes_other);
+        Ok((log, Checked { frontier, items, other_tree, reopened, indexes_missing, indexes_other }))
     }
 }

@@ -82,11 +82,15 @@ fn record(ledger: LedgerId, nonce: u64) -> Vec<u8> {
 
 /// Opens the ledger at a path on a device whose data writes fail after so many.
 fn open_failing(path: &Path, left: u32) -> Ledger {
+    try_open_failing(path, left, Options::default()).unwrap()
+}
+
+fn try_open_failing(path: &Path, left: u32, options: Options) -> Result<Ledger, OpenError> {
     let make = |files: &Arc<FileDisk>| -> Result<Opened, OpenError> {
         let inner = PwriteDevice::new(Arc::clone(files) as Arc<dyn Disk>)?;
         Ok(Opened { device: Box::new(Failing { inner, left, failed: Vec::new() }), refusal: None })
     };
-    Ledger::open_on(&Home::open(path).unwrap(), path, Options::default(), make).unwrap()
+    Ledger::open_on(&Home::open(path).unwrap(), path, options, make)
 }
 
 #[test]
@@ -131,4 +135,27 @@ fn the_first_failed_write_halts_and_nothing_acknowledged_is_lost() {
         crate::check_ledger(&path, None, &mut |_, _| {}).unwrap();
     }
     assert_eq!(acknowledged, nonce, "each record is there once");
+}
+
+#[test]
+fn a_copy_that_cannot_write_that_it_goes_on_stays_a_copy() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger");
+    let creation = Creation { segment_size: 2 << 20, ..Creation::open("annals.example/copy") };
+    let ledger = Ledger::create(&path, &creation, Options::default()).unwrap();
+    let continue_after = Some(ledger.reader().checkpoint().unwrap());
+    ledger.close().unwrap();
+    Home::open(&path).unwrap().mark(crate::place::Mark::Restored).unwrap();
+    let options = Options { continue_after, ..Options::default() };
+    // The opening mark fails, then the record itself.
+    for left in 0..2 {
+        let error = try_open_failing(&path, left, options.clone()).unwrap_err();
+        assert!(matches!(error, OpenError::Reopening(Refusal::Unknown)), "{left}: {error}");
+        assert_eq!(Ledger::open(&path, Options::default()).unwrap_err().code(), "open.restored", "{left}");
+    }
+    let ledger = Ledger::open(&path, options).unwrap();
+    assert_eq!(ledger.reopened().len(), 1);
+    ledger.close().unwrap();
+    Ledger::open(&path, Options::default()).unwrap().close().unwrap();
+    assert_eq!(crate::check_ledger(&path, None, &mut |_, _| {}).unwrap().records, 2);
 }

@@ -2,7 +2,7 @@
 
 use super::world::{World, segment_key};
 use crate::appender::Appender;
-use crate::assembly::{Assembled, Material, assemble};
+use crate::assembly::{Assembled, Material, Opening};
 use crate::engine::{Engine, Progress, run_job};
 use crate::open_error::OpenError;
 use crate::options::Options;
@@ -40,8 +40,9 @@ impl Process {
             segment_size: super::plan::SEGMENT_SIZE,
             time: world.time(),
         };
-        let make_device = || Ok(Box::new(SimulatedDevice::new(disk)?) as Box<dyn Device>);
-        let Assembled { shared, engine, disk, cut, .. } = assemble(material, options, make_device)?;
+        let opening = Opening::recover(material, options)?;
+        let device = Box::new(SimulatedDevice::new(disk)?) as Box<dyn Device>;
+        let Assembled { shared, engine, disk, cut, .. } = opening.assemble(options, device)?;
         Ok(Self { shared, engine, disk, cut })
     }
 

@@ -39,6 +39,12 @@ pub(crate) fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
     bytes[at..at + field.len()].copy_from_slice(field);
 }
 
+/// Whether a magic is that of a later layout of the same structure: the same letters, a higher digit.
+pub(crate) fn is_later(found: [u8; 4], known: [u8; 4]) -> bool {
+    let ([found @ .., found_digit], [known @ .., known_digit]) = (found, known);
+    found == known && known_digit < found_digit && found_digit <= b'9'
+}
+
 /// Whether every byte is zero.
 pub(crate) fn all_zero(bytes: &[u8]) -> bool {
     // Sixteen bytes at a time: this runs over every page of a segment's unused rest.

@@ -15,7 +15,7 @@ use core::fmt;
 use annals_core::hash::{Hex, LedgerId};
 use annals_core::limits::{PAGE_SIZE, SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN};
 
-use crate::fields::{array, first_nonzero, number_u64, part, put};
+use crate::fields::{array, first_nonzero, is_later, number_u64, part, put};
 
 const MAGIC: &[u8; 4] = b"ANS1";
 const LEDGER_AT: usize = 8;
@@ -41,6 +41,12 @@ pub enum SegmentError {
     /// The first four bytes are not `ANS1`.
     #[error("not a segment: the first four bytes are {found:02x?}, not ANS1")]
     Magic {
+        /** What they are. */
+        found: [u8; 4],
+    },
+    /// The first four bytes are those of a later layout.
+    #[error("a segment of a newer format, {}, where this build knows ANS1: use a newer annals", found.escape_ascii())]
+    Newer {
         /** What they are. */
         found: [u8; 4],
     },
@@ -72,6 +78,7 @@ impl SegmentError {
         match self {
             Self::Length { .. } => "segment.length",
             Self::Magic { .. } => "segment.magic",
+            Self::Newer { .. } => "segment.newer",
             Self::Checksum { .. } => "segment.checksum",
             Self::Reserved { .. } => "segment.reserved",
             Self::Size { .. } => "segment.size",
@@ -138,6 +145,9 @@ impl SegmentHeader {
             return Err(SegmentError::Length { got: page.len() });
         }
         let magic = array(page, 0);
+        if is_later(magic, *MAGIC) {
+            return Err(SegmentError::Newer { found: magic });
+        }
         if magic != *MAGIC {
             return Err(SegmentError::Magic { found: magic });
         }
@@ -213,6 +223,9 @@ mod tests {
             let written = resummed(|page| page[48..56].copy_from_slice(&u64::to_le_bytes(size)));
             assert_eq!(written, Err(SegmentError::Size { found: size }));
         }
+        assert_eq!(resummed(|page| page[3] = b'2'), Err(SegmentError::Newer { found: *b"ANS2" }));
+        assert_eq!(resummed(|page| page[3] = b'0'), Err(SegmentError::Magic { found: *b"ANS0" }));
+        assert_eq!(resummed(|page| page[3] = b'a'), Err(SegmentError::Magic { found: *b"ANSa" }));
         assert_eq!(SegmentHeader::parse(&[0; 512]), Err(SegmentError::Length { got: 512 }));
         assert_eq!(SegmentHeader::parse(&[0; 4096]), Err(SegmentError::Magic { found: [0; 4] }));
     }

@@ -131,6 +131,13 @@ impl View {
         self.segment.number
     }
 
+    /// Offset in that segment behind the last frame shown, in bytes; that of the first frame if none of it was.
+    ///
+    /// All segments of lower numbers are durable to their ends.
+    pub const fn offset(&self) -> u64 {
+        self.offset
+    }
+
     fn show(&mut self, waiting: &mut VecDeque<Waiting>, visit: &mut Visit<'_>) -> Result<(), RecoveryError> {
         while let Some(Waiting { segment, frame, body }) =
             waiting.pop_front_if(|first| first.frame.index < self.durable)

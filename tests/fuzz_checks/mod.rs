@@ -20,7 +20,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "record", check: records::record, seeds: records::record_seeds },
     Target { name: "bundle", check: records::bundle, seeds: records::bundle_seeds },
     Target { name: "frame", check: storage::frame, seeds: storage::frame_seeds },
@@ -28,6 +28,7 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "receipt_json", check: proofs::receipt_json, seeds: proofs::receipt_json_seeds },
     Target { name: "receipt_binary", check: proofs::receipt_binary, seeds: proofs::receipt_binary_seeds },
     Target { name: "checkpoint", check: proofs::checkpoint, seeds: proofs::checkpoint_seeds },
+    Target { name: "reopening", check: proofs::reopening, seeds: proofs::reopening_seeds },
     Target { name: "key_file", check: records::key_file, seeds: records::key_file_seeds },
 ];
 

@@ -10,6 +10,7 @@ use annals_core::proof::inclusion_path;
 use annals_core::receipt::Receipt;
 use annals_core::receipt_json::{Disclosure, ReceiptJson};
 use annals_core::record::{Kind, record_id};
+use annals_core::reopening::Reopening;
 use annals_core::signature::SigningKey;
 use annals_core::tree::Frontier;
 use std::sync::LazyLock;
@@ -120,4 +121,31 @@ fn signed_text() -> String {
 pub fn checkpoint_seeds() -> Vec<Vec<u8>> {
     let Proved { vkey, receipt } = &*PROVED;
     vec![vec![], receipt.checkpoint.clone().into_bytes(), vkey.to_string().into_bytes(), (0..30).collect()]
+}
+
+/// Whatever says why a ledger went on has one encoding; no damage to it says the same.
+pub fn reopening(data: &[u8]) {
+    parse_reopening(data);
+    let whole = goes_on();
+    let mut bytes = whole.encode(&PROVED.vkey);
+    assert_eq!(parse_reopening(&bytes), Some(whole));
+    if damage(&mut bytes, data) {
+        assert_ne!(parse_reopening(&bytes), Some(whole), "a damaged payload says the same");
+    }
+}
+
+fn goes_on() -> Reopening {
+    let (checkpoint, signature) = Checkpoint::open_signed(&PROVED.receipt.checkpoint, &PROVED.vkey).unwrap();
+    Reopening::of_copy(true, 1_700_000_000_000, checkpoint, signature)
+}
+
+fn parse_reopening(bytes: &[u8]) -> Option<Reopening> {
+    let reopening = Reopening::parse(bytes, &PROVED.vkey).ok()?;
+    assert_eq!(reopening.encode(&PROVED.vkey), bytes);
+    Some(reopening)
+}
+
+pub fn reopening_seeds() -> Vec<Vec<u8>> {
+    let clock = Reopening::by_clock(1_700_000_000_000);
+    vec![vec![], clock.encode(&PROVED.vkey), goes_on().encode(&PROVED.vkey), (0..30).collect()]
 }

@@ -205,3 +205,30 @@ fn a_nonce_used_segments_ago_is_known_to_a_check_of_the_end() {
         assert_eq!((error.finding().unwrap().code(), error.place().2), ("replay.nonce", Some(7)));
     }
 }
+
+#[test]
+fn a_reopening_from_a_checkpoint_of_another_tree_is_found() {
+    for (size, changed) in [(3, 0), (1, 0), (3, 1), (1, 1)] {
+        let (place, _) = ledger();
+        let ledger_key = annals::read_key(&place.path().join("ledger.key")).unwrap();
+        let reader = annals::Reader::open(&place.path()).unwrap();
+        let (id, vkey) = (reader.id(), reader.vkey().clone());
+        let note = reader.prove(size - 1).unwrap().checkpoint;
+        let mut checkpoint = annals::Checkpoint::open(&note, &vkey).unwrap();
+        assert_eq!(checkpoint.size, size, "a record a block");
+        let mut root = *checkpoint.root.as_bytes();
+        root[7] ^= changed;
+        checkpoint.root = TreeHash::from_bytes(root);
+        let signature = checkpoint.sign(&vkey, &ledger_key);
+        let payload = annals::Reopening::of_copy(true, 7, checkpoint, signature).encode(&vkey);
+        let builder = RecordBuilder::new(id, Kind::REOPENED).unsalted().nonce(1);
+        forge(&place.path(), &[builder.sign(&ledger_key, &payload).unwrap().bytes().to_vec()], |_| {});
+        match check_ledger(&place.path(), None, &mut |_, _| {}) {
+            Ok(report) => assert_eq!((report.records, changed), (5, 0)),
+            Err(CheckError::Record { seq: 4, finding, .. }) if changed == 1 => {
+                assert!(finding.to_string().contains("reopened from a checkpoint"), "{finding}");
+            }
+            Err(other) => panic!("{size}: {other}"),
+        }
+    }
+}

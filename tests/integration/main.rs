@@ -4,11 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "tests")]
 
 mod authors;
+mod backups;
 mod checks;
+mod copies;
 mod damage;
 mod flips;
 mod forged;
 mod golden;
+mod matching;
 mod reading;
 mod refusals;
 mod repair;

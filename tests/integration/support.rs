@@ -55,14 +55,20 @@ pub(crate) fn record(ledger: LedgerId, author: &SigningKey, nonce: u64, payload:
     builder.sign(author, payload).unwrap().bytes().to_vec()
 }
 
-/// Copies a directory as it is, as a crash of the machine might leave it.
+/// Copies a directory as a crash of the machine might leave it: the ledger itself, so without what tells a copy.
 pub(crate) fn copy(from: &Path, to: &Path) {
+    copy_all(from, to);
+    std::fs::remove_file(to.join("place")).unwrap();
+}
+
+/// Copies a directory as it is.
+pub(crate) fn copy_all(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
+            copy_all(&entry.path(), &target);
         } else {
             match std::fs::copy(entry.path(), &target) {
                 // A segment that is being made has a name of its own, for a moment.

@@ -11,7 +11,7 @@ pub(crate) fn run(dir: &Path, as_json: bool) -> Result<u8, CommandError> {
     let opened = open_to_read(dir)?;
     let (reader, newest) = (&opened.reader, opened.reader.head()?);
     let size = annals::ledger_size(dir).map_err(annals::OpenError::from)?;
-    let device = opened.ledger.as_ref().map_or("held by a writer", |ledger| ledger.device());
+    let device = opened.device;
     let admission = if reader.genesis().admission == Admission::Open { "open" } else { "listed" };
     let mut out = std::io::stdout().lock();
     if as_json {

@@ -24,6 +24,12 @@ pub enum FrameError {
         /** What they are. */
         found: [u8; 4],
     },
+    /// The first four bytes are those of a later layout.
+    #[error("a frame of a newer format, {}, where this build knows ANF1: use a newer annals", found.escape_ascii())]
+    Newer {
+        /** What they are. */
+        found: [u8; 4],
+    },
     /// The sum of the first sector does not hold.
     #[error("sum of the first sector is {found:#018x}, computed {expected:#018x}")]
     SectorSum {
@@ -208,6 +214,7 @@ impl FrameError {
         match self {
             Self::Truncated { .. } => "frame.truncated",
             Self::Magic { .. } => "frame.magic",
+            Self::Newer { .. } => "frame.newer",
             Self::SectorSum { .. } => "frame.sector_sum",
             Self::Reserved { .. } => "frame.reserved",
             Self::Padding { .. } => "frame.padding",

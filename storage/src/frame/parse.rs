@@ -14,7 +14,7 @@ use super::{
     FrameSize, HEADER_SIZE_AT, HashedHeader, INDEX_AT, LEDGER_AT, Location, MAGIC, OFFSET_AT, PREVIOUS_AT, RESERVED_AT,
     SECTOR_SUM_AT, SEGMENT_AT, SLOT_COUNT, SLOT_SIZE, SLOTS_AT, Slot, TERM_AT, frame_size_max, keyed,
 };
-use crate::fields::{all_zero, array, byte, first_nonzero, number_u32, number_u64, part};
+use crate::fields::{all_zero, array, byte, first_nonzero, is_later, number_u32, number_u64, part};
 use crate::segment::{FIRST_FRAME_OFFSET, SegmentHeader};
 
 /// What the header of a frame says, every byte of it checked.
@@ -140,6 +140,9 @@ pub(crate) fn parse_extent(
         return Err(FrameError::Truncated { needed: SECTOR_SIZE, got: pages.len() });
     };
     let magic = array(sector, 0);
+    if is_later(magic, *MAGIC) {
+        return Err(FrameError::Newer { found: magic });
+    }
     if magic != *MAGIC {
         return Err(FrameError::Magic { found: magic });
     }

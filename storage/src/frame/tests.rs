@@ -154,7 +154,8 @@ fn changed(at: usize, field: &[u8]) -> FrameError {
 #[test]
 fn fields_are_checked_behind_the_sums() {
     let number = |value: u64| value.to_le_bytes();
-    assert_eq!(changed(0, b"ANF2"), FrameError::Magic { found: *b"ANF2" });
+    assert_eq!(changed(0, b"ANF2"), FrameError::Newer { found: *b"ANF2" });
+    assert_eq!(changed(0, b"ANR1"), FrameError::Magic { found: *b"ANR1" });
     assert_eq!(changed(4, &[0]), FrameError::Kind { found: 0 });
     assert_eq!(changed(4, &[5]), FrameError::Kind { found: 5 });
     assert_eq!(changed(4, &[3]), FrameError::BodySize { kind: FrameKind::Watermark, found: BODY_SIZE });
