@@ -7,6 +7,7 @@
 
 mod proofs;
 mod records;
+mod recovery;
 mod storage;
 
 /// A fuzz target.
@@ -25,6 +26,7 @@ pub const TARGETS: [Target; 9] = [
     Target { name: "bundle", check: records::bundle, seeds: records::bundle_seeds },
     Target { name: "frame", check: storage::frame, seeds: storage::frame_seeds },
     Target { name: "segment", check: storage::segment, seeds: storage::segment_seeds },
+    Target { name: "recovery", check: recovery::recovery, seeds: recovery::recovery_seeds },
     Target { name: "receipt_json", check: proofs::receipt_json, seeds: proofs::receipt_json_seeds },
     Target { name: "receipt_binary", check: proofs::receipt_binary, seeds: proofs::receipt_binary_seeds },
     Target { name: "checkpoint", check: proofs::checkpoint, seeds: proofs::checkpoint_seeds },
