@@ -37,7 +37,7 @@ use std::thread;
 
 use parking_lot::Mutex;
 
-use super::{Place, Recovered, RecoveredFrame, RecoveryError, recover};
+use super::{Cut, Place, Recovered, RecoveredFrame, RecoveryError, recover};
 use crate::check::check;
 use crate::device::Write;
 use crate::fixture::{LEDGER, Ledger, Next, segment};
@@ -110,6 +110,7 @@ impl State {
 /// Recovery of one state.
 #[derive(Debug)]
 struct Survey {
+    cut: Option<Cut>,
     /// The image behind [`Recovered::settle`], and the writes that led to it.
     settled: Image,
     writes: Vec<Extent>,
@@ -147,7 +148,7 @@ fn survey(state: &State) -> Survey {
     recovered.settle(&disk).unwrap();
     let settled = disk.image();
     assert_eq!(settled, state.image.below(tail), "what is kept is as it was, all above is zero");
-    Survey { settled, writes: disk.take_writes() }
+    Survey { cut: recovered.cut, settled, writes: disk.take_writes() }
 }
 
 /// All that was met, by the fingerprints of the images.
@@ -226,7 +227,7 @@ fn step(met: &Mutex<Met>, state: &State, depth: Depth, again: Again, next: &mut 
     if !met.lock().note(&state.image, depth) {
         return;
     }
-    let Survey { settled, writes } = survey(state);
+    let Survey { settled, writes, .. } = survey(state);
     if again != Again::Never {
         let images = crashes_between(&state.image, &writes, again == Again::Torn && depth == Depth::default());
         let deeper = Depth { cut: true, ..depth };

@@ -44,7 +44,7 @@ impl Relapse {
 
 /// Cuts the tail of a state, loses each set of the zeros that were written, and goes on in several ways.
 fn relapses(state: &State) -> Vec<Relapse> {
-    let (landed, Survey { settled, writes }) = (state.landed(), survey(state));
+    let (landed, Survey { settled, writes, .. }) = (state.landed(), survey(state));
     let zeroed = writes.iter().filter(|write| all_zero(&write.bytes));
     let old = |write: &Extent| state.image.extent(write.segment, write.offset, write.offset + write.bytes.len() as u64);
     let mut relapses = Vec::new();

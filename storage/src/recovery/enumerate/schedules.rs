@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use super::*;
 use crate::fixture::SIZE;
 use crate::log::CloseStep;
+use crate::view::View;
 use annals_core::limits::PAGE_SIZE;
 
 /// What a script asks for, in order.
@@ -211,8 +212,26 @@ fn filled(tail: u64) -> Image {
     ledger.disk.image()
 }
 
+/// All states of a script, each also looked at by those who change nothing.
 fn explore_from(image: &Image, script: &[Ask], beside: Beside) -> Vec<State> {
-    explore(Moment::new(image, &frames_of(image)), script, beside)
+    let states = explore(Moment::new(image, &frames_of(image)), script, beside);
+    states.iter().for_each(look);
+    states
+}
+
+/// A reader beside the writer is shown only what no crash takes away, and a check finds what recovery finds.
+fn look(state: &State) {
+    let disk = SparseDisk::new(&state.image);
+    let view = View::open(&disk, Some(LEDGER), &mut |found| {
+        let index = found.header.index as usize;
+        // A start frame says only what was durable before, and is shown at once, without its body.
+        let is_safe = index < state.durable || found.header.kind == FrameKind::Start;
+        assert!(is_safe && state.frames[index].is(&found), "frame {index} is shown, {} are durable", state.durable);
+        ControlFlow::Continue(())
+    });
+    assert!(view.is_ok(), "{view:?}");
+    let report = check(&disk, Some(LEDGER), &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!((report.frames as usize, report.torn), (state.landed(), survey(state).cut));
 }
 
 #[test]

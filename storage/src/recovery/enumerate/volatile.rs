@@ -52,7 +52,7 @@ fn every_power_cut_behind_a_killed_writer() {
         }
         kills += 1;
         let seen = state.with(cached);
-        let Survey { settled, writes } = survey(&seen);
+        let Survey { settled, writes, .. } = survey(&seen);
         let images = power_cuts(&durable, &writes);
         writes.iter().for_each(|write| durable.put(write));
         assert_eq!(durable, settled, "all that was found, and all that was cut, is durable");
