@@ -1,15 +1,17 @@
 //! Receipts and checkpoints: what people without the ledger verify.
 
 use super::damage;
+use annals_core::bundle::{self, item_hash};
 use annals_core::checkpoint::{Checkpoint, Vkey};
 use annals_core::genesis::engine_head;
 use annals_core::hash::LedgerId;
+use annals_core::item_proof::ItemProof;
 use annals_core::leaf::LeafEntry;
-use annals_core::limits::FRONTIER_LENGTH_MAX;
+use annals_core::limits::{FRONTIER_LENGTH_MAX, HEAD_SIZE, SALT_SIZE};
 use annals_core::proof::inclusion_path;
 use annals_core::receipt::Receipt;
 use annals_core::receipt_json::{Disclosure, ReceiptJson};
-use annals_core::record::{Kind, record_id};
+use annals_core::record::{Flags, Head, Kind, content_hash, record_id};
 use annals_core::reopening::Reopening;
 use annals_core::signature::SigningKey;
 use annals_core::tree::Frontier;
@@ -18,30 +20,62 @@ use std::sync::LazyLock;
 struct Proved {
     vkey: Vkey,
     receipt: Receipt,
+    /// Receipts that show something, and what they show.
+    shown: Vec<(ReceiptJson, Vec<u8>)>,
 }
 
-/// The third of five records, proved. Made once: signing is the dear part.
+const ITEMS: [&[u8]; 3] = [b"one", b"", b"three"];
+const SALTS: [[u8; SALT_SIZE]; 3] = [[0xA1; 32], [0xA2; 32], [0xA3; 32]];
+
+/// Five records, proved: the third is plain, the fourth salted, the fifth a salted bundle. Made once: signing is dear.
 static PROVED: LazyLock<Proved> = LazyLock::new(|| {
-    let (ledger, author) = (SigningKey::from_seed(&[1; 32]), SigningKey::from_seed(&[2; 32]));
+    let ledger = SigningKey::from_seed(&[1; 32]);
     let vkey = Vkey::new("annals.example/fuzz", ledger.public()).unwrap();
-    let head = |nonce: u64| {
-        let payload = nonce.to_le_bytes();
-        let id = LedgerId::from_bytes([7; 32]);
-        let mut head = engine_head(id, author.public(), nonce, 0, Kind::APPLICATION_FIRST, &payload).encode();
-        author.sign_head(&mut head);
-        head
-    };
-    let leaf = |nonce| LeafEntry { record_id: record_id(&head(nonce)), height: 1, ordered_time_ms: 1_700_000_000_000 };
-    let leaves: Vec<_> = (0..5).map(|nonce| leaf(nonce).hash()).collect();
+    let heads: Vec<_> = (0..5).map(head).collect();
+    let leaf =
+        |seq: usize| LeafEntry { record_id: record_id(&heads[seq]), height: 1, ordered_time_ms: 1_700_000_000_000 };
+    let leaves: Vec<_> = (0..5).map(|seq| leaf(seq).hash()).collect();
     let mut frontier = Frontier::new();
     leaves.iter().for_each(|leaf| frontier.push(*leaf));
     let checkpoint = Checkpoint { size: 5, root: frontier.root() };
     let note = checkpoint.note(&vkey, &checkpoint.sign(&vkey, &ledger));
-    let path = inclusion_path(&Frontier::new(), &leaves, 2).unwrap();
-    let receipt = Receipt { seq: 2, head: head(2), leaf: leaf(2), path, checkpoint: note };
-    receipt.verify(&vkey).unwrap();
-    Proved { vkey, receipt }
+    let receipt = |seq: usize| {
+        let path = inclusion_path(&Frontier::new(), &leaves, seq as u64).unwrap();
+        let receipt = Receipt { seq: seq as u64, head: heads[seq], leaf: leaf(seq), path, checkpoint: note.clone() };
+        receipt.verify(&vkey).unwrap();
+        receipt
+    };
+    let hashes = salted_items().iter().map(|item| item_hash(&item.concat())).collect();
+    let item = Disclosure::Item { proof: ItemProof { index: 2, hashes }, salt: Some(SALTS[2]) };
+    let shown = [
+        (2, Disclosure::None, 2_u64.to_le_bytes().to_vec()),
+        (3, Disclosure::Salt(SALTS[0]), ITEMS[0].to_vec()),
+        (4, Disclosure::Salts(SALTS.to_vec()), ITEMS.join(&b'\n')),
+        (4, item, ITEMS[2].to_vec()),
+    ];
+    let shown = shown.map(|(seq, disclosure, content)| (ReceiptJson { receipt: receipt(seq), disclosure }, content));
+    Proved { receipt: receipt(2), shown: shown.to_vec(), vkey }
 });
+
+fn salted_items() -> [[&'static [u8]; 2]; 3] {
+    [0, 1, 2].map(|index: usize| [&SALTS[index][..], ITEMS[index]])
+}
+
+/// The signed head of one of the records.
+fn head(seq: u64) -> [u8; HEAD_SIZE] {
+    let author = SigningKey::from_seed(&[2; 32]);
+    let (flags, item_count, payload) = match seq {
+        3 => (Flags::SALTED, 1, salted_items()[0].concat()),
+        4 => (Flags::SALTED, 3, bundle::encode(&salted_items()).unwrap()),
+        _ => (Flags::NONE, 1, seq.to_le_bytes().to_vec()),
+    };
+    let id = LedgerId::from_bytes([7; 32]);
+    let plain = engine_head(id, author.public(), seq, 0, Kind::APPLICATION_FIRST, &payload);
+    let content_hash = content_hash(item_count, &payload).unwrap();
+    let mut head = Head { flags, item_count, content_hash, ..plain }.encode();
+    author.sign_head(&mut head);
+    head
+}
 
 /// Whatever is taken for a binary receipt has one encoding; no damage to one verifies.
 pub fn receipt_binary(data: &[u8]) {
@@ -68,20 +102,18 @@ pub fn receipt_json(data: &[u8]) {
     if let Ok(text) = core::str::from_utf8(data) {
         parse_json(text);
     }
-    let whole = json();
+    let (receipt, content) = &PROVED.shown[usize::from(data.last().copied().unwrap_or(0)) % PROVED.shown.len()];
+    let whole = receipt.encode().unwrap();
+    assert_eq!(parse_json(&whole).map(|parsed| parsed.verify_payload(content)), Some(Ok(())));
     let mut bytes = whole.clone().into_bytes();
     if damage(&mut bytes, data)
         && let Ok(text) = core::str::from_utf8(&bytes)
         && let Some(parsed) = parse_json(text)
         && parsed.receipt.verify(&PROVED.vkey).is_ok()
-        && parsed.verify_payload(&2u64.to_le_bytes()).is_ok()
+        && parsed.verify_payload(content).is_ok()
     {
         assert_eq!(parsed.encode().unwrap(), whole, "a damaged receipt verifies and says something else");
     }
-}
-
-fn json() -> String {
-    ReceiptJson { receipt: PROVED.receipt.clone(), disclosure: Disclosure::None }.encode().unwrap()
 }
 
 fn parse_json(text: &str) -> Option<ReceiptJson> {
@@ -92,7 +124,8 @@ fn parse_json(text: &str) -> Option<ReceiptJson> {
 }
 
 pub fn receipt_json_seeds() -> Vec<Vec<u8>> {
-    vec![vec![], json().into_bytes(), b"{\"format\":\"annals\"}".to_vec()]
+    let shown = PROVED.shown.iter().map(|(receipt, _)| receipt.encode().unwrap().into_bytes());
+    [vec![], b"{\"format\":\"annals\"}".to_vec(), vec![1], vec![2], vec![3]].into_iter().chain(shown).collect()
 }
 
 /// Whatever opens as a checkpoint has the text that was signed; no damage to a note opens as something else.
@@ -119,7 +152,7 @@ fn signed_text() -> String {
 }
 
 pub fn checkpoint_seeds() -> Vec<Vec<u8>> {
-    let Proved { vkey, receipt } = &*PROVED;
+    let Proved { vkey, receipt, .. } = &*PROVED;
     vec![vec![], receipt.checkpoint.clone().into_bytes(), vkey.to_string().into_bytes(), (0..30).collect()]
 }
 

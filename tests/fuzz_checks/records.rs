@@ -2,7 +2,9 @@
 
 use super::{damage, number};
 use annals_core::bundle::{self, Bundle};
-use annals_core::hash::LedgerId;
+use annals_core::genesis::engine_head;
+use annals_core::hash::{ContentHash, LedgerId};
+use annals_core::item_proof::ItemProof;
 use annals_core::limits::{ITEM_COUNT_MAX, KEY_FILE_SIZE_MAX, PAYLOAD_SIZE_MAX};
 use annals_core::record::{Flags, Head, Kind, Record, SUITE_ED25519, content_hash};
 use annals_core::signature::{SigningKey, verify_head, verify_head_by_equation};
@@ -64,6 +66,10 @@ pub fn record_seeds() -> Vec<Vec<u8>> {
 pub fn bundle(data: &[u8]) {
     let (count, rest) = number(data);
     parse_bundle(count as u16, rest);
+    if let Ok(proof) = ItemProof::parse(data) {
+        assert_eq!(proof.encode(), data, "an item proof has one encoding");
+        assert!(usize::from(proof.index) < proof.hashes.len() && proof.hashes.len() <= ITEM_COUNT_MAX);
+    }
     let items: Vec<&[u8]> = rest.chunks(1 + count % 40).take(64).collect();
     if items.len() < 2 {
         return;
@@ -75,9 +81,30 @@ pub fn bundle(data: &[u8]) {
     if damage(&mut payload, rest) {
         assert_ne!(parse_bundle(item_count, &payload), Some(whole), "a damaged bundle has the same hash");
     }
+    prove_item(&items, whole, count, rest);
 }
 
-fn parse_bundle(count: u16, payload: &[u8]) -> Option<annals_core::hash::ContentHash> {
+/// A proof shows the item that is at its place, and damaged none but one that is equal to it.
+fn prove_item(items: &[&[u8]], content_hash: ContentHash, choice: usize, data: &[u8]) {
+    let author = key().public();
+    let head = engine_head(LedgerId::from_bytes([7; 32]), author, 0, 0, Kind::APPLICATION_FIRST, &[]);
+    let head = Head { item_count: items.len() as u16, content_hash, ..head };
+    let hashes: Vec<_> = items.iter().map(|item| bundle::item_hash(item)).collect();
+    let index = choice % items.len();
+    let proof = ItemProof { index: index as u16, hashes: hashes.clone() };
+    assert_eq!(proof.verify(&head, items[index]), Ok(()));
+    let mut bytes = proof.encode();
+    assert_eq!(ItemProof::parse(&bytes).as_ref(), Ok(&proof));
+    if damage(&mut bytes, data)
+        && let Ok(damaged) = ItemProof::parse(&bytes)
+    {
+        assert_eq!(damaged.encode(), bytes, "an item proof has one encoding");
+        let sound = damaged.hashes == hashes && items[usize::from(damaged.index)] == items[index];
+        assert_eq!(damaged.verify(&head, items[index]).is_ok(), sound, "a damaged proof shows an item");
+    }
+}
+
+fn parse_bundle(count: u16, payload: &[u8]) -> Option<ContentHash> {
     let bundle = Bundle::parse(count, payload).ok()?;
     assert_eq!(bundle.item_count(), usize::from(count));
     let parts: Vec<[&[u8]; 2]> = bundle.items().map(|item| [&[][..], item]).collect();
@@ -90,7 +117,9 @@ fn parse_bundle(count: u16, payload: &[u8]) -> Option<annals_core::hash::Content
 pub fn bundle_seeds() -> Vec<Vec<u8>> {
     let parts: Vec<[&[u8]; 2]> = vec![[b"", b"one"], [b"", b""], [b"", b"three"]];
     let whole = bundle::encode(&parts).unwrap();
-    vec![vec![], [&3u16.to_le_bytes()[..], &whole].concat(), (0..90).collect()]
+    let hashes = [b"one", &b""[..], b"three"].map(bundle::item_hash).to_vec();
+    let proof = ItemProof { index: 2, hashes }.encode();
+    vec![vec![], [&3u16.to_le_bytes()[..], &whole].concat(), (0..90).collect(), proof]
 }
 
 /// Whatever is taken for a key file holds one key, which encodes and parses back.

@@ -1,10 +1,10 @@
 //! The steps by which an input damages segments.
 
+use super::super::storage::{resum_first_page, resum_header};
 use super::{Segments, number};
 use annals_core::limits::{PAGE_SIZE, SECTOR_SIZE};
 use annals_storage::frame::{FrameChecksum, FrameFields, FrameHeader, FrameKind, seal};
 use annals_storage::segment::SegmentHeader;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Kinds of steps.
 pub const COUNT: u8 = 14;
@@ -135,8 +135,7 @@ impl<'a> Steps<'a> {
         // Mostly the fields, sometimes what has to be zero.
         let at = if at & 0x8000 == 0 { at % 88 } else { at % (PAGE_SIZE - 32) };
         page[at] = value as u8;
-        let sum = *blake3::hash(&page[..PAGE_SIZE - 32]).as_bytes();
-        page[PAGE_SIZE - 32..].copy_from_slice(&sum);
+        resum_first_page(page);
     }
 
     /// The frame at a page sealed again, with one other field, over a body with another byte.
@@ -197,23 +196,6 @@ impl<'a> Steps<'a> {
         let Some(header) = bytes.get_mut(offset..offset + PAGE_SIZE) else { return };
         self.forged = true;
         header[at % 700] = value as u8;
-        resum(&first, header);
+        resum_header(&first, header);
     }
-}
-
-/// Makes the three sums of a header of one page right, where its own lengths put them.
-fn resum(segment: &SegmentHeader, header: &mut [u8]) {
-    let sum = xxh3_64_with_seed(&header[..504], segment.seed());
-    header[504..512].copy_from_slice(&sum.to_le_bytes());
-    let body_size = u32::from_le_bytes([header[92], header[93], header[94], header[95]]) as usize;
-    let checksum_at = SECTOR_SIZE + 32 * usize::from(header[6]);
-    let sums_end = checksum_at + 48 + 8 * body_size.div_ceil(PAGE_SIZE);
-    if PAGE_SIZE < sums_end + 32 {
-        return;
-    }
-    let checksum = *blake3::keyed_hash(&segment.key, &header[..checksum_at]).as_bytes();
-    header[checksum_at..checksum_at + 32].copy_from_slice(&checksum);
-    let sums = [&checksum[..], &header[checksum_at + 32..sums_end]].concat();
-    let sums = *blake3::keyed_hash(&segment.key, &sums).as_bytes();
-    header[sums_end..sums_end + 32].copy_from_slice(&sums);
 }
