@@ -119,7 +119,8 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// [`OpenError`]; damage is refused with its place, and nothing is changed then.
+    /// [`OpenError`]; damage is refused with its place, and nothing is changed then. A copy is refused until
+    /// [`Options::continue_after`] says from where it goes on.
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
         Self::open_home(&Home::open(path)?, path, options)
     }

@@ -112,18 +112,28 @@ fn open_to_read(dir: &Path) -> Result<Opened, CommandError> {
         }
         Err(error) => error,
     };
-    // A reader needs neither lock nor key, neither a right clock nor a segment size, and a copy is read too.
-    let device = match &error {
-        OpenError::Home(HomeError::Held { .. }) => "held by a writer",
-        OpenError::Restored { .. } | OpenError::Backup { .. } | OpenError::Copied { .. } => "none: a copy, read-only",
-        OpenError::WrongKey { .. }
-        | OpenError::ClockBehind { .. }
-        | OpenError::ClockAhead { .. }
-        | OpenError::SegmentSizeChanged { .. }
-        | OpenError::Home(HomeError::Key(_) | HomeError::Io { .. }) => "none: read-only here",
-        _ => return Err(error.into()),
-    };
-    Ok(Opened { ledger: None, reader: Reader::open(dir)?, device })
+    match read_beside(&error) {
+        Some(device) => Ok(Opened { ledger: None, reader: Reader::open(dir)?, device }),
+        None => Err(error.into()),
+    }
+}
+
+/// Why nothing here writes to a ledger that can be read all the same; none if it can't.
+///
+/// A reader needs neither lock nor key, neither a right clock nor a segment size, and a copy is read too.
+fn read_beside(error: &OpenError) -> Option<&'static str> {
+    use OpenError::{Backup, ClockAhead, ClockBehind, Copied, Home, Restored, SegmentSizeChanged, WrongKey};
+    if matches!(error, Home(HomeError::Held { .. })) {
+        Some("held by a writer")
+    } else if matches!(error, Restored { .. } | Backup { .. } | Copied { .. }) {
+        Some("none: a copy, read-only")
+    } else if matches!(error, WrongKey { .. } | ClockBehind { .. } | ClockAhead { .. } | SegmentSizeChanged { .. })
+        || matches!(error, Home(HomeError::Key(_) | HomeError::Io { .. }))
+    {
+        Some("none: read-only here")
+    } else {
+        None
+    }
 }
 
 /// Opens a ledger to append to it.

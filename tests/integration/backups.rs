@@ -385,3 +385,40 @@ fn restoring_goes_on_in_one_step_or_not_at_all() {
     // And it is backed up as any other.
     back_up(&to, &place.beside("next"));
 }
+
+#[test]
+fn a_segment_that_has_only_begun_is_left_out_and_made_again() {
+    let place = Place::new();
+    let (out, early, to) = (place.beside("backup"), place.beside("early"), place.beside("restored"));
+    let ledger = place.create();
+    append(&ledger, 0..45, 100_000);
+    let ledger_key = Some(place.path().join("ledger.key"));
+    ledger.close().unwrap();
+    // As it was when the newest segment had its start frame and nothing else.
+    crate::support::copy(&place.path(), &early);
+    let mut segments: Vec<PathBuf> =
+        std::fs::read_dir(early.join("segments")).unwrap().map(|it| it.unwrap().path()).collect();
+    segments.sort_unstable();
+    let mut newest = segments.pop().unwrap();
+    while std::fs::read(&newest).unwrap()[4096..8192].iter().all(|byte| *byte == 0) {
+        std::fs::remove_file(&newest).unwrap();
+        newest = segments.pop().unwrap();
+    }
+    let mut bytes = std::fs::read(&newest).unwrap();
+    bytes[8192..].fill(0);
+    std::fs::write(&newest, bytes).unwrap();
+    assert!(2 <= segments.len());
+    let report = back_up(&early, &out);
+    assert_eq!((report.segments, check(&out)), (segments.len() as u64, report.size));
+    assert!(report.checkpoint.size <= report.size && report.size < 46);
+    let reader = Reader::open(&out).unwrap();
+    assert_eq!(reader.next_seq(), report.checkpoint.size);
+    reader.prove(report.checkpoint.size - 1).unwrap().verify(reader.vkey()).unwrap();
+    let continue_after = Some(reader.checkpoint().unwrap());
+    let restored = restore(&out, &to, &Restoring { ledger_key, continue_after, accept_clock: false }, &mut |_, _| {});
+    assert_eq!(restored.unwrap().reopened, [report.size]);
+    let ledger = crate::support::open(&to);
+    append(&ledger, 100..110, 100_000);
+    ledger.close().unwrap();
+    assert_eq!(check(&to), report.size + 11);
+}
