@@ -74,7 +74,8 @@ fn forge_with(
     if let Some(slot) = checkpoint(&header) {
         log.add_checkpoint(slot);
     }
-    while log.close_step().unwrap() == CloseStep::Mark {
+    // A header that miscounts its records leaves nothing that the log would close behind it.
+    while header.next_seq() == frontier.size() && log.close_step().unwrap() == CloseStep::Mark {
         let mark = log.seal_close(&frontier);
         disk.write(mark.segment, mark.offset, &mark.buffer).unwrap();
         log.completed(mark.ticket, Ok(())).unwrap();
@@ -148,6 +149,28 @@ fn what_no_sum_shows_is_found_and_named() {
     assert!(seq == 4 && words.contains("tree root"), "{words}");
     let (seq, words) = finding(|_| {}, |header| header.item_count += 1);
     assert!(seq == 4 && words.contains("items"), "{words}");
+    let more = |header: &mut BlockHeader| (header.record_count, header.item_count) = (3, 3);
+    let (seq, words) = finding(|_| {}, more);
+    assert!(seq == 4 && words.contains("3 records, its body has 2"), "{words}");
+}
+
+#[test]
+fn of_all_that_is_wrong_what_comes_first_is_told() {
+    // A signature, which is verified late, in front of a payload, which is verified early.
+    let (place, mut next) = ledger();
+    next[1][150] ^= 1;
+    forge(&place.path(), &next, |_| {});
+    let id = annals_core::record::Record::parse(&next[0]).unwrap().head.ledger;
+    let mut last = record(id, &key(1), 9, b"last");
+    *last.last_mut().unwrap() ^= 1;
+    forge(&place.path(), &[last], |_| {});
+    let check = |signatures| {
+        let options = CheckOptions { signatures, ..CheckOptions::default() };
+        let error = check_with(&place.path(), &options, &mut |_, _| {}).unwrap_err();
+        (error.place().2, error.finding().unwrap().code())
+    };
+    assert_eq!(check(true), (Some(5), "finding.signature"));
+    assert_eq!(check(false), (Some(6), "finding.content"));
 }
 
 #[test]
