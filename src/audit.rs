@@ -215,7 +215,7 @@ fn identify(disk: &Arc<dyn Disk>) -> Result<(LedgerId, Genesis), CheckError> {
         Ok(found) => Ok(found),
         Err(error @ OpenError::Home(HomeError::Io { .. })) => Err(error.into()),
         Err(error) => match check(disk.as_ref(), None, &mut |_| ControlFlow::Continue(())) {
-            Err(damage) => Err(CheckError::Log(damage)),
+            Err(source) => Err(CheckError::Log { source: Box::new(source), seq: 0 }),
             Ok(_) => Err(error.into()),
         },
     }

@@ -2,8 +2,9 @@
 //!
 //! Every durable frame with its sums and its chain ([`annals_storage::scrub`]) and the content hash of every record; no
 //! signatures, tree or index, which a check verifies. It takes no lock, changes nothing, and never halts an engine. A pace in
-//! bytes a second keeps it out of the engine's way. [`Reader::scrub`] does it once; [`crate::Options::scrub_rate`] has a
-//! thread of the open ledger do it again and again.
+//! bytes a second keeps it out of the engine's way. Reads go past the page cache where the file system allows it; elsewhere
+//! they may show the cache and not the disk. [`Reader::scrub`] does it once; [`crate::Options::scrub_rate`] has a thread of the
+//! open ledger do it again and again.
 
 mod pace;
 mod thread;

@@ -92,7 +92,11 @@ impl CommandError {
             Self::Backup(error) => backup_code(error),
             Self::Restore(error) => restore_code(error),
             Self::Check(CheckError::Shorter { .. }) => SHORTER,
-            Self::Check(CheckError::Log(RecoveryError::Disk(DiskError::Io { .. }))) => IO,
+            Self::Check(CheckError::Log { source, .. })
+                if matches!(**source, RecoveryError::Disk(DiskError::Io { .. })) =>
+            {
+                IO
+            }
             Self::Scrub(ScrubError::Open(error)) => open_code(error),
             Self::Scrub(ScrubError::Log(RecoveryError::Disk(DiskError::Io { .. }))) => IO,
             Self::Check(_) | Self::Scrub(_) => NEGATIVE,

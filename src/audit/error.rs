@@ -115,8 +115,13 @@ pub enum CheckError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The log is damaged.
-    #[error(transparent)]
-    Log(RecoveryError),
+    #[error("{source}; what was checked before seq {seq} is sound")]
+    Log {
+        /** What is wrong, and where. */
+        source: Box<RecoveryError>,
+        /** The first record that was not reached. */
+        seq: u64,
+    },
     /// A record or block is not what it should be.
     #[error("segment {segment}, offset {offset}, seq {seq}: {finding}")]
     Record {
@@ -167,7 +172,7 @@ impl CheckError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Open(error) => error.code(),
-            Self::Log(error) => error.code(),
+            Self::Log { source, .. } => (**source).code(),
             Self::Record { finding, .. } if matches!(**finding, Finding::Disagreement { .. }) => "check.disagreement",
             Self::Record { .. } => "check.record",
             Self::Index { .. } => "check.index",
@@ -182,7 +187,7 @@ impl CheckError {
         match self {
             Self::Record { finding, .. } => Some(finding),
             Self::Open(_)
-            | Self::Log(_)
+            | Self::Log { .. }
             | Self::Index { .. }
             | Self::Note(_)
             | Self::Shorter { .. }
@@ -194,10 +199,10 @@ impl CheckError {
     pub const fn advice(&self) -> &'static str {
         match self {
             Self::Open(_) | Self::Note(_) => "set that right and check again",
-            Self::Log(RecoveryError::Disk(DiskError::Io { .. })) => {
+            Self::Log { source, .. } if matches!(**source, RecoveryError::Disk(DiskError::Io { .. })) => {
                 "see what the system's log says of the disk, and check again"
             }
-            Self::Log(_) | Self::Record { .. } => {
+            Self::Log { .. } | Self::Record { .. } => {
                 "keep this copy as it is and restore the ledger from a backup; what was acknowledged since lies in receipts"
             }
             Self::Index { .. } => "nothing is lost; `annals repair` makes the index again from its segment",
@@ -211,9 +216,9 @@ impl CheckError {
     pub const fn place(&self) -> (Option<u64>, Option<u64>, Option<u64>) {
         match self {
             Self::Record { segment, offset, seq, .. } => (Some(*segment), Some(*offset), Some(*seq)),
-            Self::Log(error) => match error.place() {
-                Some((segment, offset)) => (Some(segment), Some(offset), None),
-                None => (None, None, None),
+            Self::Log { source, seq } => match (**source).place() {
+                Some((segment, offset)) => (Some(segment), Some(offset), Some(*seq)),
+                None => (None, None, Some(*seq)),
             },
             Self::Index { segment } => (Some(*segment), None, None),
             Self::Open(_) | Self::Note(_) | Self::Shorter { .. } | Self::OtherTree { .. } => (None, None, None),

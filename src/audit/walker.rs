@@ -145,7 +145,8 @@ impl<'a> Walker<'a> {
         if let Some(first) = self.failures.into_iter().min_by_key(CheckError::place) {
             return Err(first);
         }
-        let log = log.map_err(CheckError::Log)?;
+        let seq = self.order.frontier.size();
+        let log = log.map_err(|source| CheckError::Log { source: Box::new(source), seq })?;
         let Order { frontier, items, other_tree, reopened, .. } = self.order;
         let (indexes_missing, indexes_other) = (self.indexes_missing, self.indexes_other);
         Ok((log, Checked { frontier, items, other_tree, reopened, indexes_missing, indexes_other }))

@@ -33,8 +33,10 @@ fn a_bit_flipped_anywhere_is_found_and_named() {
         file.read_exact_at(&mut byte, offset).unwrap();
         file.write_all_at(&[byte[0] ^ 1 << (turn % 8)], offset).unwrap();
         let Err(error) = check(&place.path(), None) else { panic!("bit {} of byte {offset} went unseen", turn % 8) };
-        let (segment, at, _) = error.place();
+        let (segment, at, seq) = error.place();
         assert!(segment == Some(0) && at.unwrap() <= offset, "offset {offset}: {error}");
+        // A record a block, and a block behind each frame's header: the seq never lies behind the damage.
+        assert!(seq.is_none_or(|seq| seq <= 41 && seq <= at.unwrap() / 4096), "offset {offset}: {error}");
         file.write_all_at(&byte, offset).unwrap();
     }
     check(&place.path(), None).unwrap();
