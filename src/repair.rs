@@ -141,10 +141,8 @@ pub fn repair_ledger(path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<
         match build(&disk, ledger, &genesis, &index, segment) {
             Ok(made) if is_same(store.as_ref(), &made) => report.indexes_sound += 1,
             Ok(made) => {
+                // Later segments ask it of their authors. None has yet, so it is this file that will be opened.
                 made.write(store.as_ref()).map_err(RepairError::Write)?;
-                // Later segments ask this one of their authors: from the new file, not from the one opened before.
-                index.install(&made);
-                index.written(&made);
                 report.indexes_made.push(segment);
             }
             Err(cause) => report.damaged.push(DamagedSegment { segment, cause: cause.into() }),
