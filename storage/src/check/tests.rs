@@ -80,6 +80,12 @@ fn check_from_a_segment_reads_from_there_on_and_every_byte_once() {
         let expected = (0_u64..).zip(&ledger.blocks).filter(|(_, place)| first <= place.segment);
         assert!(heights.into_iter().eq(expected.map(|(height, place)| (place.segment, height))));
     }
+    let prepared = segment(last + 1);
+    ledger.disk.create_segment(last + 1, SIZE, &prepared.encode()).unwrap();
+    assert!(report(&ledger.disk).unwrap().closed);
+    let begun = check_from(&ledger.disk, Some(LEDGER), last + 1, &mut |_| ControlFlow::Continue(()));
+    assert!(matches!(begun, Err(RecoveryError::NoStart { segment }) if segment == last + 1));
+    let last = last + 1;
     let beyond = check_from(&ledger.disk, Some(LEDGER), last + 1, &mut |_| ControlFlow::Continue(()));
     assert!(matches!(beyond, Err(RecoveryError::NoSegments)));
 }
