@@ -22,6 +22,7 @@ Steps of ci:
   loom       every interleaving of the lock-free ring's models
   benches    each benchmark runs once, as a test
   fuzz       the fuzz targets compile
+  powerloss  the tool that cuts the power compiles
   deny       licences, sources and banned crates among the dependencies (needs cargo-deny)
   advisories known vulnerabilities of the dependencies (needs cargo-deny and the network)
   verifier   the Python verifier takes our receipts and refuses damaged ones (needs python3, blake3, cryptography)

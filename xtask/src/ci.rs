@@ -30,6 +30,8 @@ pub enum Step {
     Benches,
     /// The fuzz targets compile; `cargo test` replays their seeds.
     Fuzz,
+    /// The tool that cuts the power compiles; running it takes root.
+    Powerloss,
     /// Licences, sources and banned crates among the dependencies.
     Deny,
     /// Known vulnerabilities of the dependencies.
@@ -40,7 +42,7 @@ pub enum Step {
 
 impl Step {
     /// All steps, in the order in which they run: the quick ones first.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Fmt,
         Self::Tidy,
         Self::Clippy,
@@ -49,6 +51,7 @@ impl Step {
         Self::Loom,
         Self::Benches,
         Self::Fuzz,
+        Self::Powerloss,
         Self::Deny,
         Self::Advisories,
         Self::Verifier,
@@ -65,6 +68,7 @@ impl Step {
             Self::Loom => "loom",
             Self::Benches => "benches",
             Self::Fuzz => "fuzz",
+            Self::Powerloss => "powerloss",
             Self::Deny => "deny",
             Self::Advisories => "advisories",
             Self::Verifier => "verifier",
@@ -88,6 +92,8 @@ pub struct Facts {
     pub has_benches: bool,
     /// `fuzz/Cargo.toml` is there.
     pub has_fuzz_targets: bool,
+    /// `tools/powerloss/Cargo.toml` is there.
+    pub has_powerloss: bool,
     /// A C++ compiler works; libFuzzer's runtime is C++.
     pub has_cpp_compiler: bool,
     /// `cargo deny` works.
@@ -112,6 +118,7 @@ impl Facts {
             has_loom_models: root.join("ordering/tests/loom.rs").is_file(),
             has_benches: root.join("benches/benches").is_dir(),
             has_fuzz_targets: root.join("fuzz/Cargo.toml").is_file(),
+            has_powerloss: root.join("tools/powerloss/Cargo.toml").is_file(),
             has_cpp_compiler: shell::works(root, "c++", &["--version"]),
             has_cargo_deny,
             has_advisory_database: asks_database && shell::works(root, "cargo", &["deny", "fetch", "db"]),
@@ -148,6 +155,10 @@ pub fn plan(step: Step, facts: &Facts) -> Plan {
         Step::Fuzz if !facts.has_fuzz_targets => Plan::Skip("fuzz/Cargo.toml is not there"),
         Step::Fuzz if !facts.has_cpp_compiler => Plan::Skip("no C++ compiler, which libFuzzer's runtime needs"),
         Step::Fuzz => Plan::Run(vec![cargo(&["check", "--manifest-path", "fuzz/Cargo.toml"])]),
+        Step::Powerloss if !facts.has_powerloss => Plan::Skip("tools/powerloss/Cargo.toml is not there"),
+        Step::Powerloss => {
+            Plan::Run(vec![cargo(&["check", "--all-targets", "--manifest-path", "tools/powerloss/Cargo.toml"])])
+        }
         Step::Deny | Step::Advisories if !facts.has_cargo_deny => {
             Plan::Skip("cargo-deny is not installed (cargo install cargo-deny --locked)")
         }
@@ -253,6 +264,7 @@ mod tests {
             has_loom_models: true,
             has_benches: true,
             has_fuzz_targets: true,
+            has_powerloss: true,
             has_cpp_compiler: true,
             has_cargo_deny: true,
             has_advisory_database: true,
@@ -293,7 +305,8 @@ mod tests {
     #[test]
     fn what_is_not_there_is_skipped_with_a_reason() {
         let skipped = |step| matches!(plan(step, &Facts::default()), Plan::Skip(reason) if !reason.is_empty());
-        let optional = [Step::Loom, Step::Benches, Step::Fuzz, Step::Deny, Step::Advisories, Step::Verifier];
+        let optional =
+            [Step::Loom, Step::Benches, Step::Fuzz, Step::Powerloss, Step::Deny, Step::Advisories, Step::Verifier];
         for step in Step::ALL {
             assert_eq!(skipped(step), optional.contains(&step), "{}", step.name());
         }
