@@ -1,8 +1,9 @@
 //! Cuts the power under a ledger: a file system of our own that keeps unsynced changes apart and takes them away.
 //!
-//! `annals-powerloss [--rounds N] [--producers P] [--device io_uring|pwrite|both] [--seed S]`, as root, who may mount. Exit: 0 nothing
-//! was lost; 1 something was, or an opening was refused, with the seed and the round; 64 usage. Without root or FUSE it
-//! says so, tests nothing and exits with 0.
+//! `annals-powerloss [--rounds N] [--producers P] [--device io_uring|pwrite|both] [--seed S]`, as root, who may mount; `--changes N`
+//! cuts after fewer changes than that, and `--ledger-rounds N` takes a new ledger so often: with 1, creation is what is cut. Exit:
+//! 0 nothing was lost; 1 something was, or an opening was refused, with the seed and the round; 64 usage. Without root or
+//! FUSE it says so, tests nothing and exits with 0.
 //!
 //! It shows what no killed process shows: a sync that is missing, a directory that was not synced, a write that was torn.
 //! It does not show what a disk does that lies about its cache.
@@ -33,18 +34,22 @@ use workload::{Failure, Writer};
 
 /// Exit code of arguments that make no sense.
 const USAGE: u8 = 64;
-const HELP: &str = "annals-powerloss [--rounds N] [--producers P] [--device io_uring|pwrite|both] [--seed S]";
+const HELP: &str = "annals-powerloss [--rounds N] [--producers P] [--device io_uring|pwrite|both] [--seed S] \
+                    [--changes N] [--ledger-rounds N]";
 /// The first argument of the writer, which this program starts as a process of its own.
 const WRITE: &str = "write";
 
 fn plan(arguments: &[String]) -> Option<Plan> {
     let seed = random_bytes().ok()?.first_chunk().map_or(0, |bytes| u64::from(u32::from_le_bytes(*bytes)));
-    let mut plan = Plan { rounds: 200, producers: 3, devices: vec![DeviceChoice::Best, DeviceChoice::Pwrite], seed };
+    let devices = vec![DeviceChoice::Best, DeviceChoice::Pwrite];
+    let mut plan = Plan { rounds: 200, ledger_rounds: 20, changes: None, producers: 3, devices, seed };
     for pair in arguments.chunks(2) {
         let [name, value] = pair else { return None };
         match name.as_str() {
             "--rounds" => plan.rounds = value.parse().ok()?,
             "--producers" => plan.producers = value.parse().ok().filter(|count| 0 < *count)?,
+            "--ledger-rounds" => plan.ledger_rounds = value.parse().ok().filter(|count| 0 < *count)?,
+            "--changes" => plan.changes = Some(value.parse().ok().filter(|count| 0 < *count)?),
             "--seed" => plan.seed = value.parse().ok()?,
             "--device" => {
                 plan.devices = match value.as_str() {

@@ -17,11 +17,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Rounds on one ledger.
-const ROUNDS_PER_LEDGER: u64 = 20;
 /// Rounds between two lines of progress.
 const PROGRESS_DISTANCE: u64 = 50;
-/// Changes before a cut, at most: to hit opening, creation, and a writer under load.
+/// Changes before a cut, at most, unless told: to hit opening, creation, and a writer under load.
 const CHANGES: [u64; 3] = [8, 60, 600];
 /// How often it is looked whether the power is off.
 const LOOK: Duration = Duration::from_millis(1);
@@ -33,9 +31,17 @@ const DEAD_US: u64 = 3000;
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
+    /// How often a writer is stopped.
     pub(crate) rounds: u64,
+    /// How many of the rounds go on with the same ledger.
+    pub(crate) ledger_rounds: u64,
+    /// Most changes before a cut; none: few, some or many at random.
+    pub(crate) changes: Option<u64>,
+    /// How many threads append.
     pub(crate) producers: u64,
+    /// What writes; several take turns at random.
     pub(crate) devices: Vec<DeviceChoice>,
+    /// What all choices follow from.
     pub(crate) seed: u64,
 }
 
@@ -119,7 +125,7 @@ impl<'a> Rounds<'a> {
         let (style, seed) = (Style::choose(&mut self.random), self.random.next());
         let only_kills = self.random.below(8) == 0;
         let sort = usize::try_from(self.random.below(CHANGES.len() as u64)).unwrap_or(0);
-        let changes = self.random.below(CHANGES[sort]);
+        let changes = self.random.below(self.plan.changes.unwrap_or(CHANGES[sort]));
         self.story = format!("{device:?}, {style:?}, kill only: {only_kills}, after {changes} changes");
         if !only_kills {
             self.disk(|disk| disk.plan_cut(changes, style, seed));
@@ -163,7 +169,7 @@ impl<'a> Rounds<'a> {
     }
 
     fn look(&mut self, round: u64) -> Result<(), Failure> {
-        let is_last = (round + 1).is_multiple_of(ROUNDS_PER_LEDGER) || round + 1 == self.plan.rounds;
+        let is_last = (round + 1).is_multiple_of(self.plan.ledger_rounds) || round + 1 == self.plan.rounds;
         if is_last {
             self.open_and_look(FromStart::Yes)?;
             self.next_ledger(round + 1)
