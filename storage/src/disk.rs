@@ -82,7 +82,7 @@ pub enum DiskError {
         /** The system's number for it, 0 if there is none. */
         code: i32,
     },
-    /// The disk is full.
+    /// The disk is full, or the user's share of it.
     #[error("no room on the disk for segment {segment}; free some")]
     Full {
         /** The segment. */
@@ -134,7 +134,7 @@ impl DiskError {
     /// Names what an `io::Error` happened to.
     pub fn from_io(error: &io::Error, operation: Operation, segment: u64, offset: u64) -> Self {
         let (kind, code) = (error.kind(), error.raw_os_error().unwrap_or(0));
-        if kind == io::ErrorKind::StorageFull {
+        if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
             Self::Full { segment }
         } else if kind == io::ErrorKind::AlreadyExists {
             Self::Exists { segment }

@@ -26,16 +26,29 @@ const ZEROS_AT_ONCE: usize = 1 << 20;
 const LOCK_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 /// Looks before it is given up: half a minute, longer than a disk lets a write hang.
 const LOCK_WAITS_MAX: u32 = 6_000;
+/// Segment files kept open at most: those in use and some that are read, far below a process's limit, so that a ledger open
+/// for years needs no more than one just opened.
+const OPEN_COUNT_MAX: usize = 64;
 
 /// The segments in a directory.
 #[derive(Debug)]
 pub struct FileDisk {
     directory: PathBuf,
     access: Access,
-    files: RwLock<HashMap<u64, Arc<File>>>,
+    files: RwLock<HashMap<u64, OpenFile>>,
+    /// Rises with each use of a file.
+    uses: AtomicU64,
     /// Segments whose files are locked against other writers.
     locked: RwLock<HashSet<u64>>,
     bytes_read: AtomicU64,
+}
+
+/// A file that is kept open. Who uses it holds it too, so it may be dropped from among these at any time.
+#[derive(Debug)]
+struct OpenFile {
+    file: Arc<File>,
+    /// The use that was its last.
+    used: AtomicU64,
 }
 
 /// What a disk was opened for.
@@ -54,6 +67,7 @@ impl FileDisk {
             directory: directory.to_owned(),
             access,
             files: RwLock::default(),
+            uses: AtomicU64::new(0),
             locked: RwLock::default(),
             bytes_read: AtomicU64::new(0),
         }
@@ -64,14 +78,17 @@ impl FileDisk {
         self.directory.join(format!("{number:010}.seg"))
     }
 
-    /// A segment's file, opened once; direct where the file system takes it.
+    /// A segment's file, kept open for the next use; direct where the file system takes it.
     ///
     /// # Errors
     ///
     /// [`DiskError`] if it can't be opened.
     pub fn file(&self, number: u64) -> Result<Arc<File>, DiskError> {
-        if let Some(file) = self.files.read().get(&number) {
-            return Ok(Arc::clone(file));
+        // Relaxed, here and below: a hint of which file to close; it orders nothing.
+        let used = self.uses.fetch_add(1, Ordering::Relaxed);
+        if let Some(open) = self.files.read().get(&number) {
+            open.used.store(used, Ordering::Relaxed);
+            return Ok(Arc::clone(&open.file));
         }
         let path = self.path(number);
         let open = |flags: OFlags| {
@@ -86,7 +103,18 @@ impl FileDisk {
             other => other,
         };
         let file = Arc::new(file.map_err(|error| DiskError::from_io(&error, Operation::Open, number, 0))?);
-        Ok(Arc::clone(self.files.write().entry(number).or_insert(file)))
+        let mut files = self.files.write();
+        if OPEN_COUNT_MAX <= files.len() && !files.contains_key(&number) {
+            let oldest =
+                files.iter().min_by_key(|(_, open)| open.used.load(Ordering::Relaxed)).map(|(number, _)| *number);
+            if let Some(oldest) = oldest {
+                files.remove(&oldest);
+                // Its lock goes with the file, once nobody writes to it any more.
+                self.locked.write().remove(&oldest);
+            }
+        }
+        let open = files.entry(number).or_insert_with(|| OpenFile { file, used: AtomicU64::new(used) });
+        Ok(Arc::clone(&open.file))
     }
 
     /// Waits until nothing that a process now gone has sent to the newest segments can land any more, and locks them.
@@ -107,9 +135,9 @@ impl FileDisk {
     pub fn unlock(&self) {
         let files = self.files.read();
         for number in self.locked.write().drain() {
-            if let Some(file) = files.get(&number) {
+            if let Some(open) = files.get(&number) {
                 // Closing the file does it too; this only does not wait for readers that still hold it.
-                let _ = flock(file, FlockOperation::Unlock);
+                let _ = flock(&open.file, FlockOperation::Unlock);
             }
         }
     }
@@ -256,6 +284,36 @@ impl Disk for FileDisk {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+
+    #[test]
+    fn few_files_are_kept_open_and_all_can_be_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = FileDisk::new(directory.path(), Access::Write);
+        let numbers = 0..OPEN_COUNT_MAX as u64 + 20;
+        let mut page = PageBuffer::new(PAGE_SIZE);
+        for number in numbers.clone() {
+            page.fill(u8::try_from(number).unwrap());
+            disk.create_segment(number, 2 * PAGE_SIZE as u64, &page).unwrap();
+            // The first is in use all the time.
+            for number in [number, 0] {
+                disk.read(number, 0, &mut page).unwrap();
+            }
+            assert!(disk.files.read().len() <= OPEN_COUNT_MAX);
+        }
+        assert!(disk.files.read().contains_key(&0), "what is in use is kept");
+        assert!(!disk.files.read().contains_key(&1), "what is not makes room");
+        for number in numbers {
+            disk.read(number, 0, &mut page).unwrap();
+            assert_eq!(page.first().copied().map(u64::from), Some(number));
+        }
+    }
+
+    #[test]
+    fn no_room_and_no_quota_are_told_from_other_failures() {
+        let code = |errno: Errno| DiskError::from_io(&errno.into(), Operation::Create, 0, 0).code();
+        assert_eq!([Errno::NOSPC, Errno::DQUOT].map(code), ["disk.full"; 2]);
+        assert_eq!([Errno::IO, Errno::MFILE, Errno::ROFS].map(code), ["disk.io"; 3]);
+    }
 
     #[test]
     fn zeros_reach_to_the_size_and_no_further() {
