@@ -224,7 +224,20 @@ impl Home {
         let number = format!("{}\n", std::process::id());
         // The number is for people: a full disk, which takes no byte of it, keeps nobody out.
         let _ = file.set_len(0).and_then(|()| file.write_all(number.as_bytes()));
+        self.settle_names()?;
         Ok(Lock { _file: file })
+    }
+
+    /// Makes names durable that a killed writer gave and did not sync: a segment's, or the ledger's own. A power cut would
+    /// take them, with all that was appended since.
+    fn settle_names(&self) -> Result<(), HomeError> {
+        sync_directory(&self.segments())?;
+        sync_directory(&self.root)?;
+        match sync_directory(parent(&self.root)) {
+            // Who may not read it has not made the ledger there.
+            Err(HomeError::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
+        }
     }
 
     /// Moves a directory that was laid out to its place, which is missing or an empty directory.
