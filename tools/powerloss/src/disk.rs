@@ -17,9 +17,11 @@ pub(crate) const ROOT: u64 = 1;
 /// What survives a cut.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Style {
+    /// Everything, as when a process is killed: but what was not synced is not durable for it, and a later cut may take it.
+    Kept,
     /// Nothing that was not synced.
     Nothing,
-    /// Everything, as when only a process was killed.
+    /// Everything, and it is durable now.
     Everything,
     /// Each sector on its own, so many in a hundred.
     Sectors(u64),
@@ -33,12 +35,33 @@ impl Style {
     /// One of them at random.
     pub(crate) fn choose(random: &mut Random) -> Self {
         let share = [5, 50, 95][usize::try_from(random.below(3)).unwrap_or(0)];
-        match random.below(8) {
-            0 => Self::Nothing,
-            1 => Self::Everything,
-            2 | 3 => Self::Sectors(share),
-            4 | 5 => Self::Operations(share),
+        match random.below(10) {
+            0 | 1 => Self::Kept,
+            2 | 3 => Self::Nothing,
+            4 => Self::Everything,
+            5 | 6 => Self::Sectors(share),
+            7 | 8 => Self::Operations(share),
             _ => Self::Prefix,
+        }
+    }
+}
+
+/// When the power goes, counted from the plan on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Moment {
+    /// Before the change behind so many.
+    Changes(u64),
+    /// Before the sync of a directory behind so many: names were given and are not durable.
+    DirectorySyncs(u64),
+}
+
+impl Moment {
+    /// What is left of it after a change; none if it is now.
+    fn after(self, is_directory_sync: bool) -> Option<Self> {
+        match self {
+            Self::Changes(left) => left.checked_sub(1).map(Self::Changes),
+            Self::DirectorySyncs(left) if is_directory_sync => left.checked_sub(1).map(Self::DirectorySyncs),
+            Self::DirectorySyncs(_) => Some(self),
         }
     }
 }
@@ -136,8 +159,8 @@ pub(crate) struct Disk {
     /// Rises with each start.
     epoch: u64,
     is_off: bool,
-    /// Changes until the cut, and what survives it.
-    planned: Option<(u64, Style, u64)>,
+    /// When the cut comes, and what survives it.
+    planned: Option<(Moment, Style, u64)>,
     pub(crate) counts: Counts,
 }
 
@@ -180,13 +203,17 @@ impl Disk {
         self.is_off
     }
 
-    /// Cuts the power after so many changes more.
-    pub(crate) const fn plan_cut(&mut self, changes: u64, style: Style, seed: u64) {
-        self.planned = Some((changes, style, seed));
+    /// Cuts the power when its moment has come.
+    pub(crate) const fn plan_cut(&mut self, moment: Moment, style: Style, seed: u64) {
+        self.planned = Some((moment, style, seed));
     }
 
     /// Cuts the power now: what is not durable survives as the style has it.
     pub(crate) fn cut(&mut self, style: Style, seed: u64) {
+        (self.is_off, self.planned) = (true, None);
+        if style == Style::Kept {
+            return;
+        }
         let last = self.operation;
         // Of the latest operations, so that what is torn is what was on its way.
         let torn = last.saturating_sub(Random::new(&[seed]).below(8));
@@ -195,7 +222,7 @@ impl Disk {
             let number = change.sector.map_or(u64::MAX, |sector| sector as u64);
             match style {
                 Style::Nothing => false,
-                Style::Everything => true,
+                Style::Kept | Style::Everything => true,
                 Style::Sectors(share) if change.sector.is_some() => {
                     Random::new(&[seed, change.operation, node, number]).below(100) < share
                 }
@@ -217,7 +244,6 @@ impl Disk {
         }
         self.counts.at_stake += at_stake.get();
         self.drop_unreachable();
-        (self.is_off, self.planned) = (true, None);
     }
 
     fn drop_unreachable(&mut self) {
@@ -231,9 +257,9 @@ impl Disk {
     }
 
     /// Numbers a change, unless the power is off or goes off now.
-    fn operation(&mut self) -> Result<u64, Errno> {
-        if let Some((left, style, seed)) = self.planned.take() {
-            match left.checked_sub(1) {
+    fn operation(&mut self, is_directory_sync: bool) -> Result<u64, Errno> {
+        if let Some((moment, style, seed)) = self.planned.take() {
+            match moment.after(is_directory_sync) {
                 Some(left) => self.planned = Some((left, style, seed)),
                 None => self.cut(style, seed),
             }
@@ -272,7 +298,7 @@ impl Disk {
     }
 
     fn change_directory(&mut self, number: u64, change: Change) -> Result<(), Errno> {
-        let operation = self.operation()?;
+        let operation = self.operation(false)?;
         match self.nodes.get_mut(&number).map(|node| &mut node.kind) {
             Some(Kind::Directory(directory)) => directory.change(operation, change),
             Some(Kind::File(_)) => return Err(Errno::ENOTDIR),
@@ -283,7 +309,7 @@ impl Disk {
 
     fn change_file(&mut self, number: u64, change: impl FnOnce(u64, &mut Content)) -> Result<(), Errno> {
         self.file(number)?;
-        let operation = self.operation()?;
+        let operation = self.operation(false)?;
         match self.nodes.get_mut(&number).map(|node| &mut node.kind) {
             Some(Kind::File(content)) => change(operation, content),
             Some(Kind::Directory(_)) | None => return Err(Errno::ENOENT),
@@ -359,7 +385,8 @@ impl Disk {
 
     /// Makes a file or directory durable. It can be cut before, as any change.
     pub(crate) fn sync(&mut self, number: u64) -> Result<(), Errno> {
-        self.operation()?;
+        let is_directory = self.node(number)?.is_directory();
+        self.operation(is_directory)?;
         self.counts.syncs += 1;
         match self.nodes.get_mut(&number).map(|node| &mut node.kind) {
             Some(Kind::File(content)) => content.sync(),
@@ -415,6 +442,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_kill_keeps_a_later_cut_may_take() {
+        let mut disk = Disk::new();
+        disk.create(ROOT, OsStr::new("a"), file(), 0o600).unwrap();
+        for (style, expected) in [(Style::Kept, &["a"][..]), (Style::Kept, &["a"]), (Style::Nothing, &[])] {
+            disk.cut(style, 1);
+            assert_eq!(disk.node(ROOT).unwrap_err(), Errno::EIO);
+            disk.start();
+            assert_eq!(names(&disk), expected);
+        }
+    }
+
+    #[test]
     fn a_synced_file_without_a_name_is_lost() {
         let mut disk = Disk::new();
         let number = disk.create(ROOT, OsStr::new("a"), file(), 0o600).unwrap();
@@ -432,7 +471,7 @@ mod tests {
             let mut disk = Disk::new();
             let number = disk.create(ROOT, OsStr::new("a"), file(), 0o600).unwrap();
             disk.sync(ROOT).unwrap();
-            disk.plan_cut(changes, Style::Nothing, 1);
+            disk.plan_cut(Moment::Changes(changes), Style::Nothing, 1);
             let first = disk.write(number, 0, b"a", Sync::Yes);
             let second = first.and_then(|()| disk.write(number, 0, b"b", Sync::Yes));
             let third = second.and_then(|()| disk.write(number, 0, b"c", Sync::No));
@@ -444,6 +483,23 @@ mod tests {
             assert_eq!(disk.sync(number).unwrap_err(), Errno::EIO);
             disk.start();
             assert_eq!(disk.file(number).unwrap().read(0, 9), expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_cut_can_wait_for_a_name_that_is_not_synced() {
+        for syncs in [0, 1] {
+            let mut disk = Disk::new();
+            disk.plan_cut(Moment::DirectorySyncs(syncs), Style::Nothing, 1);
+            let number = disk.create(ROOT, OsStr::new("a"), file(), 0o600).unwrap();
+            disk.sync(number).unwrap();
+            assert_eq!(disk.sync(ROOT).is_ok(), syncs == 1);
+            if syncs == 1 {
+                disk.create(ROOT, OsStr::new("b"), file(), 0o600).unwrap();
+                assert_eq!(disk.sync(ROOT).unwrap_err(), Errno::EIO);
+            }
+            disk.start();
+            assert_eq!(names(&disk), ["a"][..usize::try_from(syncs).unwrap()]);
         }
     }
 

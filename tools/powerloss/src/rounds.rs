@@ -2,11 +2,11 @@
 //! against what the writer had promised.
 //!
 //! The cut comes after a number of changes that is drawn beforehand, so that every place between a write and its sync is as
-//! likely as any other; small numbers hit opening, recovery and creation. Some rounds only kill the writer, so that what it
-//! left unsynced is there for the next one and may be gone later. After a third of the rounds the next writer starts at
+//! likely as any other; small numbers hit opening, recovery and creation. Some cuts wait for a name that is not synced. Some rounds only end the writer, so that what it
+//! left unsynced is there for the next one, and may be gone after the next cut. After a third of the rounds the next writer starts at
 //! once, on what the cut left.
 
-use crate::disk::{Disk, Style};
+use crate::disk::{Disk, Moment, Style};
 use crate::mount::Shared;
 use crate::verify::{FromStart, Promises};
 use crate::workload::{Failure, Random, Writer};
@@ -21,6 +21,8 @@ use std::time::Duration;
 const PROGRESS_DISTANCE: u64 = 50;
 /// Changes before a cut, at most, unless told: to hit opening, creation, and a writer under load.
 const CHANGES: [u64; 3] = [8, 60, 600];
+/// Syncs of directories before a cut that waits for one, at most.
+const DIRECTORY_SYNCS: u64 = 12;
 /// How often it is looked whether the power is off.
 const LOOK: Duration = Duration::from_millis(1);
 /// Longest that a round waits for its cut, in looks.
@@ -49,7 +51,6 @@ pub(crate) struct Plan {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Summary {
     rounds: u64,
-    cuts: u64,
     cuts_opening: u64,
     kills: u64,
     torn: u64,
@@ -61,11 +62,8 @@ pub(crate) struct Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rounds, cuts, cuts_opening, kills, torn, acknowledged, recorded, lost, refused } = self;
-        write!(
-            formatter,
-            "{rounds} rounds: {cuts} power cuts ({cuts_opening} before the ledger was open), {kills} kills, "
-        )?;
+        let Self { rounds, cuts_opening, kills, torn, acknowledged, recorded, lost, refused } = self;
+        write!(formatter, "{rounds} rounds ({cuts_opening} ended before the ledger was open, {kills} were kills), ")?;
         write!(formatter, "{torn} torn tails cut, {acknowledged} acknowledged of {recorded} records, ")?;
         write!(formatter, "{lost} lost, {refused} refused openings")
     }
@@ -123,37 +121,27 @@ impl<'a> Rounds<'a> {
         let (device, producers) = (self.device(), self.plan.producers);
         let writer = Writer { place: self.place.clone(), seed: self.promises.seed(), producers, device };
         let (style, seed) = (Style::choose(&mut self.random), self.random.next());
-        let only_kills = self.random.below(8) == 0;
-        let sort = usize::try_from(self.random.below(CHANGES.len() as u64)).unwrap_or(0);
-        let changes = self.random.below(self.plan.changes.unwrap_or(CHANGES[sort]));
-        self.story = format!("{device:?}, {style:?}, kill only: {only_kills}, after {changes} changes");
-        if !only_kills {
-            self.disk(|disk| disk.plan_cut(changes, style, seed));
-        }
+        let moment = self.moment();
+        self.story = format!("{device:?}, {style:?}, after {moment:?}");
+        self.disk(|disk| disk.plan_cut(moment, style, seed));
         let mut command = (self.start)(&writer);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let reading = read_all(&mut child);
-        let ended_early = self.wait(&mut child, only_kills.then_some(changes))?;
-        if !only_kills {
-            // A round whose changes took too long is cut now.
-            self.disk(|disk| {
-                if !disk.is_off() {
-                    disk.cut(style, seed);
-                }
-            });
-            std::thread::park_timeout(Duration::from_micros(self.random.below(DEAD_US)));
-        }
+        let ended_early = self.wait(&mut child)?;
+        // A round whose changes took too long is cut now.
+        self.disk(|disk| {
+            if !disk.is_off() {
+                disk.cut(style, seed);
+            }
+        });
+        std::thread::park_timeout(Duration::from_micros(self.random.below(DEAD_US)));
         // It fails only if the child is gone: on a dead disk it ends by itself.
         let _ = child.kill();
         child.wait()?;
         let (printed, words) = reading.join().map_err(|_| "the reader of the pipe panicked")??;
+        self.disk(Disk::start);
         self.summary.rounds += 1;
-        if only_kills {
-            self.summary.kills += 1;
-        } else {
-            self.summary.cuts += 1;
-            self.disk(Disk::start);
-        }
+        self.summary.kills += u64::from(style == Style::Kept);
         if ended_early {
             self.summary.refused += 1;
             return Err(format!("the writer ended while the disk was on: {}", words.trim()).into());
@@ -161,7 +149,7 @@ impl<'a> Rounds<'a> {
         let said = self.promises.take(&printed);
         self.summary.acknowledged += said.acknowledged;
         self.summary.torn += u64::from(said.torn);
-        self.summary.cuts_opening += u64::from(!only_kills && said.device.is_none());
+        self.summary.cuts_opening += u64::from(said.device.is_none());
         if said.device.as_deref() == Some("pwrite") && device == DeviceChoice::Best {
             return Err("there is no io_uring here".into());
         }
@@ -181,9 +169,8 @@ impl<'a> Rounds<'a> {
     }
 
     /// Waits until the power is off, or for a while; whether the writer ended with the power on.
-    fn wait(&self, child: &mut Child, kill_after: Option<u64>) -> io::Result<bool> {
-        let looks = kill_after.unwrap_or(LOOKS_MAX);
-        for _ in 0..looks {
+    fn wait(&self, child: &mut Child) -> io::Result<bool> {
+        for _ in 0..LOOKS_MAX {
             if self.disk(|disk| disk.is_off()) {
                 return Ok(false);
             }
@@ -194,6 +181,14 @@ impl<'a> Rounds<'a> {
             std::thread::park_timeout(LOOK);
         }
         Ok(false)
+    }
+
+    fn moment(&mut self) -> Moment {
+        if self.random.below(6) == 0 {
+            return Moment::DirectorySyncs(self.random.below(DIRECTORY_SYNCS));
+        }
+        let sort = usize::try_from(self.random.below(CHANGES.len() as u64)).unwrap_or(0);
+        Moment::Changes(self.random.below(self.plan.changes.unwrap_or(CHANGES[sort])))
     }
 
     fn device(&mut self) -> DeviceChoice {
