@@ -9,6 +9,8 @@ mod damage;
 mod forged;
 #[path = "integration/golden.rs"]
 mod golden;
+#[path = "integration/index.rs"]
+mod index;
 #[path = "integration/reading.rs"]
 mod reading;
 #[path = "integration/refusals.rs"]

@@ -11,6 +11,7 @@ mod damage;
 mod flips;
 mod forged;
 mod golden;
+mod index;
 mod matching;
 mod reading;
 mod refusals;

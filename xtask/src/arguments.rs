@@ -1,4 +1,4 @@
-//! The command line of `cargo xtask`, parsed by hand: five commands need no library.
+//! The command line of `cargo xtask`, parsed by hand: some commands need no library.
 //!
 //! Parsing is pure: it looks neither at the file system nor at which tools are installed.
 
@@ -10,6 +10,8 @@ pub const HELP: &str = "\
 cargo xtask ci [STEP...]                      all checks of the workspace, or only the named steps, in the order given below
 cargo xtask tidy                              the rules of the house on every file: heads, sizes, unsafe, crate graph, words
 cargo xtask fuzz [TARGET] [--seconds N]       fuzz one target, or each in turn, N seconds a target (60 unless given)
+cargo xtask simulate [--seeds N] [--first S]  simulated lives of a ledger, by seed; nothing acknowledged may be lost
+cargo xtask mutate [NAME]                     deliberate breaks in a copy of the tree, each to be noticed by its test
 cargo xtask crash [OPTION VALUE]...           kill writers at random moments; nothing that they acknowledged may be lost
 cargo xtask help                              this text
 
@@ -38,6 +40,9 @@ A step whose tools are not there is skipped, and the summary says so. Exit: 0 al
 /// Seconds of fuzzing a target unless told otherwise.
 pub const FUZZ_SECONDS_DEFAULT: u32 = 60;
 
+/// Seeds that are simulated unless told otherwise.
+pub const SEEDS_DEFAULT: u64 = 1000;
+
 /// One task to run.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Command {
@@ -50,6 +55,18 @@ pub enum Command {
     },
     /// Hold the workspace against the tidy rules.
     Tidy,
+    /// Simulate.
+    Simulate {
+        /// The first seed.
+        first: u64,
+        /// How many, at least 1.
+        seeds: u64,
+    },
+    /// Make deliberate breaks, and look for the tests that notice.
+    Mutate {
+        /// The break, or each one in turn.
+        name: Option<String>,
+    },
     /// Kill writers, and look for what they acknowledged.
     Crash {
         /// Options of the loop, each with its value.
@@ -114,6 +131,8 @@ pub fn parse(arguments: &[String]) -> Result<Command, UsageError> {
         "help" | "--help" | "-h" => nothing_more(rest).map(|()| Command::Help),
         "ci" => parse_ci(rest),
         "tidy" => nothing_more(rest).map(|()| Command::Tidy),
+        "simulate" => parse_simulate(rest),
+        "mutate" => parse_mutate(rest),
         "crash" => parse_crash(rest),
         "fuzz" => parse_fuzz(rest),
         other => Err(UsageError::UnknownCommand(other.to_owned())),
@@ -130,6 +149,30 @@ fn parse_ci(rest: &[String]) -> Result<Command, UsageError> {
     }
     let steps = rest.iter().map(|name| Step::from_name(name).ok_or_else(|| UsageError::UnknownStep(name.clone())));
     Ok(Command::Ci { steps: steps.collect::<Result<_, _>>()? })
+}
+
+fn parse_simulate(rest: &[String]) -> Result<Command, UsageError> {
+    let (mut first, mut seeds) = (0, SEEDS_DEFAULT);
+    for pair in rest.chunks(2) {
+        let (option, value) = (pair.first().cloned().unwrap_or_default(), pair.get(1).cloned().unwrap_or_default());
+        let number = value.parse::<u64>().ok();
+        match (option.as_str(), number) {
+            ("--first", Some(number)) => first = number,
+            ("--seeds", Some(number)) if 0 < number => seeds = number,
+            ("--first" | "--seeds", _) => return Err(UsageError::Value { option, value }),
+            _ => return Err(UsageError::Unexpected(option)),
+        }
+    }
+    Ok(Command::Simulate { first, seeds })
+}
+
+fn parse_mutate(rest: &[String]) -> Result<Command, UsageError> {
+    match rest {
+        [] => Ok(Command::Mutate { name: None }),
+        [name] if !name.starts_with('-') => Ok(Command::Mutate { name: Some(name.clone()) }),
+        [first, .., last] if !first.starts_with('-') => Err(UsageError::Unexpected(last.clone())),
+        [first, ..] => Err(UsageError::Unexpected(first.clone())),
+    }
 }
 
 fn parse_crash(rest: &[String]) -> Result<Command, UsageError> {
@@ -185,6 +228,21 @@ mod tests {
         let one = Command::Fuzz { target: Some("record".to_owned()), seconds: 9 };
         assert_eq!(parsed("fuzz record --seconds 9"), Ok(one.clone()));
         assert_eq!(parsed("fuzz --seconds 9 record"), Ok(one));
+    }
+
+    #[test]
+    fn seeds_and_breaks_are_chosen() {
+        assert_eq!(parsed("simulate"), Ok(Command::Simulate { first: 0, seeds: SEEDS_DEFAULT }));
+        assert_eq!(parsed("simulate --first 7 --seeds 1"), Ok(Command::Simulate { first: 7, seeds: 1 }));
+        for (option, value) in [("--seeds", "0"), ("--seeds", ""), ("--first", "-1")] {
+            let refused = UsageError::Value { option: option.to_owned(), value: value.to_owned() };
+            assert_eq!(parsed(&format!("simulate {option} {value}")), Err(refused));
+        }
+        assert_eq!(parsed("simulate 7"), Err(UsageError::Unexpected("7".to_owned())));
+        assert_eq!(parsed("mutate"), Ok(Command::Mutate { name: None }));
+        assert_eq!(parsed("mutate a"), Ok(Command::Mutate { name: Some("a".to_owned()) }));
+        assert_eq!(parsed("mutate a b"), Err(UsageError::Unexpected("b".to_owned())));
+        assert_eq!(parsed("mutate --all"), Err(UsageError::Unexpected("--all".to_owned())));
     }
 
     #[test]

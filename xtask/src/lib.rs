@@ -1,4 +1,4 @@
-//! Developer tasks of the Annals workspace: continuous integration, the tidy rules, fuzzing and crashes.
+//! Developer tasks of the Annals workspace: continuous integration, the tidy rules, fuzzing, crashes, simulation and deliberate breaks.
 //!
 //! The logic stands here, so that plain `cargo test` covers it; the binary in `xtask/cli` only passes its arguments on and
 //! is no default member, which keeps plain `cargo run` unambiguous. What a task does is planned by pure functions
@@ -11,7 +11,9 @@ pub mod ci;
 pub mod crash;
 mod error;
 pub mod fuzz;
+pub mod mutations;
 pub mod shell;
+pub mod simulate;
 pub mod tidy;
 pub mod workspace;
 
@@ -60,6 +62,8 @@ fn dispatch(command: &Command, root: &Path, out: &mut dyn Write) -> Result<bool,
             tidy::report(&findings, out).map_err(TaskError::Output)?;
             Ok(findings.is_empty())
         }
+        Command::Simulate { first, seeds } => simulate::run(root, *first, *seeds, out),
+        Command::Mutate { name } => mutations::run(root, name.as_deref(), out),
         Command::Crash { options } => crash::run(root, options, out),
         Command::Fuzz { target, seconds } => fuzz::run(root, target.as_deref(), *seconds, out),
     }

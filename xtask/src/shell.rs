@@ -79,6 +79,24 @@ pub fn output(directory: &Path, program: &'static str, arguments: &[&str]) -> Re
     if output.status.success() { Ok(output.stdout) } else { Err(TaskError::Failed { program, exit_code }) }
 }
 
+/// Runs `invocation` in `directory` and returns what it wrote to its standard output, and whether it exited with 0.
+///
+/// # Errors
+///
+/// [`TaskError::Start`] if the program cannot be started.
+pub fn capture(directory: &Path, invocation: &Invocation) -> Result<(Vec<u8>, bool), TaskError> {
+    let program = invocation.program;
+    let output = Command::new(program)
+        .args(&invocation.arguments)
+        .envs(invocation.environment.iter().map(|(name, value)| (name, value)))
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .map_err(|source| TaskError::Start { program, source })?;
+    Ok((output.stdout, output.status.success()))
+}
+
 /// Whether `program` with `arguments` can be started and exits with 0; what it prints is thrown away.
 pub fn works(directory: &Path, program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
