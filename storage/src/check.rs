@@ -133,10 +133,14 @@ pub fn read_closed(
     let (file, mut window) = find_segment(disk, number)?;
     let segment = read_header(&mut window, &file, Some(ledger))?;
     let walked = walk(&mut window, &segment, start_link(number), FIRST_FRAME_OFFSET, visit)?;
+    let (offset, index) = (walked.offset, walked.link.index());
     match (walked.look, walked.link.last()) {
         (None, Some(end)) => Ok(end.clone()),
-        (Some(found), _) if walked.offset == FIRST_FRAME_OFFSET => Err(no_start(&segment, found)),
-        (Some(_), _) | (None, None) => Err(RecoveryError::NoEnd { segment: number, offset: walked.offset }),
+        (Some(found), _) if offset == FIRST_FRAME_OFFSET => Err(no_start(&segment, found)),
+        (Some(Look::Damaged(damage)), _) => {
+            Err(RecoveryError::Damaged { segment: number, offset, index: Some(index), damage })
+        }
+        (Some(_), _) | (None, None) => Err(RecoveryError::NoEnd { segment: number, offset }),
     }
 }
 

@@ -104,6 +104,7 @@ fn a_damaged_segment_is_told_and_left_as_it_is() {
     assert_eq!(report.indexes_made, [2]);
     let [told] = report.damaged.as_slice() else { panic!("{:?}", report.damaged) };
     assert!(told.segment == 1 && told.offset().unwrap() <= 700_000 && told.advice().contains("backup"), "{told:?}");
+    assert_eq!(told.cause.code(), "recovery.damaged", "what is wrong, not what is missing behind it");
     // Its index is gone too: what stands on it can't be made, and says so.
     for number in [1, 2] {
         std::fs::remove_file(place.path().join(format!("index/000000000{number}.idx"))).unwrap();
