@@ -112,13 +112,13 @@ pub(crate) enum Command {
     },
     /// Read and verify a whole ledger again
     ///
-    /// Frames, sums, padding, content hashes, chain, tree, signatures, nonces, index: every byte is read once, on all
-    /// cores. Signatures are verified by another implementation than the engine's. The ledger must not be open
-    /// elsewhere; `annals scrub` looks at one that is.
+    /// Frames, sums, padding, content hashes, chain, tree, signatures, nonces, index: every byte is
+    /// read once, on all cores. Signatures are verified by another implementation than the engine's.
+    /// The ledger must not be open elsewhere; `annals scrub` looks at one that is.
     ///
-    /// Exit codes: 0 sound (a torn tail is reported); 1 damaged, tampered with, or another history than the
-    /// checkpoint's (segment, offset and seq are named, and what to do); 2 shorter than the checkpoint; 66 no ledger
-    /// there; 74 the disk does not answer; 75 held by a writer.
+    /// Exit codes: 0 sound (a torn tail is reported); 1 damaged, tampered with, or another history than
+    /// the checkpoint's (segment, offset and seq are named, and what to do); 2 shorter than the
+    /// checkpoint; 66 no ledger there; 74 the disk does not answer; 75 held by a writer.
     ///
     ///   annals check ledger --checkpoint published.note
     ///   annals check ledger --since 1000000 --json
@@ -126,12 +126,13 @@ pub(crate) enum Command {
     Check(Check),
     /// Read a ledger again while it is in use, and verify sums, chain and content
     ///
-    /// Looks for latent damage while a copy can still help: every durable frame's checksums and page sums, their chain,
-    /// and the content hash of every record; no signatures, tree or index, which `annals check` verifies. Takes no lock,
-    /// changes nothing, may be interrupted at any time, and runs beside a writer; --rate keeps it out of the writer's way.
+    /// Looks for latent damage while a copy can still help: every durable frame's checksums and page
+    /// sums, their chain, and the content hash of every record; no signatures, tree or index, which
+    /// `annals check` verifies. Takes no lock, changes nothing, may be interrupted at any time, and runs
+    /// beside a writer; --rate keeps it out of the writer's way.
     ///
-    /// Exit codes: 0 sound; 1 damaged (segment and offset are named, and what to do); 66 no ledger there; 74 the disk
-    /// does not answer.
+    /// Exit codes: 0 sound; 1 damaged (segment and offset are named, and what to do); 66 no ledger
+    /// there; 74 the disk does not answer.
     ///
     ///   annals scrub ledger --rate 50
     #[command(verbatim_doc_comment)]

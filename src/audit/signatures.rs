@@ -47,7 +47,8 @@ impl Judges {
     /// Those that a check is done with.
     pub(super) const REAL: Self = Self { all: all_hold, equation: verify_by_equation, library: verify };
 
-    /// The first signature that one of the two ways refuses.
+    /// The first signature that one of the two ways refuses. If the sum refuses and both ways accept each, all hold: each was
+    /// verified twice.
     pub(super) fn first_bad(&self, signed: &[Signed]) -> Option<CheckError> {
         if (self.all)(signed) {
             return None;
