@@ -5,6 +5,9 @@
 //! 0 nothing was lost; 1 something was, or an opening was refused, with the seed and the round; 64 usage. Without root or
 //! FUSE it says so, tests nothing and exits with 0.
 //!
+//! SIGINT and SIGTERM end it after the round. SIGKILL leaves the mount behind, which `umount -l` removes; who still waits for
+//! it is let go by `echo 1 > /sys/fs/fuse/connections/N/abort`.
+//!
 //! It shows what no killed process shows: a sync that is missing, a directory that was not synced, a write that was torn.
 //! It does not show what a disk does that lies about its cache.
 
@@ -26,10 +29,12 @@ use disk::Disk;
 use mount::Shared;
 use parking_lot::Mutex;
 use rounds::{Plan, Rounds};
+use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use workload::{Failure, Writer};
 
 /// Exit code of arguments that make no sense.
@@ -98,7 +103,12 @@ fn run(plan: &Plan) -> Result<bool, Failure> {
         command
     };
     let mut rounds = Rounds::new(plan, &shared, directory.path().join("ledger"), &start);
-    let ended = rounds.run(&mut out);
+    // Killed in the middle it would leave the mount, and may wait for itself for ever.
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    let ended = rounds.run(&mut out, &stop);
     writeln!(out, "{}; {:?}", rounds.summary, shared.0.lock().counts)?;
     if let Err((round, findings)) = &ended {
         writeln!(out, "DEFECT with seed {seed} in round {round} ({})", rounds.story)?;

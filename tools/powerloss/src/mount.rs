@@ -2,7 +2,8 @@
 //!
 //! Nothing is cached by the kernel: names and attributes are asked for each time, and every file bypasses the page cache,
 //! so O_DIRECT is as good as any other way. Numbers of files and handles carry the epoch, so that what was opened before a
-//! cut fails with EIO after it.
+//! cut fails with EIO after it. Closing a file asks nothing (`flush` is not there): a process that is killed while it has
+//! files of its own file system open would wait for itself.
 //!
 //! A write is synchronous if the protocol says so: the kernel passes O_DSYNC and O_SYNC of the handle with each write, and sets
 //! them for a single write with RWF_DSYNC or RWF_SYNC too.
@@ -324,10 +325,6 @@ impl Filesystem for Shared {
             disk.allocate(number, size_of(offset.saturating_add(length))?)
         });
         answer(reply, allocated);
-    }
-
-    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        reply.ok();
     }
 
     fn fsync(&self, _: &Request, number: INodeNo, handle: FileHandle, _datasync: bool, reply: ReplyEmpty) {

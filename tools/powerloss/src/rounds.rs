@@ -15,6 +15,7 @@ use std::fmt;
 use std::io::{self, Read as _, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Rounds between two lines of progress.
@@ -95,10 +96,18 @@ impl<'a> Rounds<'a> {
         Self { plan, shared, start, random, promises, place, summary: Summary::default(), story: String::new() }
     }
 
-    /// Runs all rounds, or up to the first defect: its round, and what was found.
-    pub(crate) fn run(&mut self, out: &mut dyn Write) -> Result<(), (u64, Vec<String>)> {
+    /// Runs all rounds, or until told to stop, or up to the first defect: its round, and what was found.
+    pub(crate) fn run(&mut self, out: &mut dyn Write, stop: &AtomicBool) -> Result<(), (u64, Vec<String>)> {
         for round in 0..self.plan.rounds {
+            // Relaxed: nothing comes with it.
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
             let ended = self.round(round);
+            // The signal may have ended the writer too, which is no defect then.
+            if ended.is_err() && stop.load(Ordering::Relaxed) && self.promises.lost == 0 {
+                break;
+            }
             let mut findings = std::mem::take(&mut self.promises.findings);
             findings.extend(ended.err().map(|error| error.to_string()));
             self.summary.lost += self.promises.lost;
