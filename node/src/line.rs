@@ -164,7 +164,7 @@ pub(crate) enum Command {
     /// Back a ledger up, also beside its writer
     ///
     /// OUT becomes a directory with all that is known to be durable: segments, the newest checkpoint, and a manifest of sizes
-    /// and hashes. Never the ledger key: keep that elsewhere. If OUT is an older backup of the same ledger, closed segments that
+    /// and hashes; a busy writer is up to two blocks ahead. Never the ledger key: keep that elsewhere. If OUT is an older backup of the same ledger, closed segments that
     /// it has already are kept. It is whole or, after a crash, what it was before; what was written is read again and checked.
     /// A backup can be read: `annals check OUT`, `annals get OUT 7`.
     ///

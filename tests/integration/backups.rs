@@ -422,3 +422,56 @@ fn a_segment_that_has_only_begun_is_left_out_and_made_again() {
     ledger.close().unwrap();
     assert_eq!(check(&to), report.size + 11);
 }
+
+#[test]
+fn what_the_manifest_vouches_for_is_checked_all_the_same() {
+    let place = Place::new();
+    let (out, to) = (place.beside("backup"), place.beside("restored"));
+    let ledger = place.create();
+    append(&ledger, 0..30, 100_000);
+    back_up_all(&ledger, &out);
+    let other_note = ledger.reader().prove(3).unwrap().checkpoint;
+    ledger.close().unwrap();
+    let manifest = out.join("manifest.toml");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    // Somebody who writes the sums anew as well: frames, or the checkpoint's signature, tell.
+    let forged = |name: &str, change: &dyn Fn(&mut Vec<u8>)| {
+        let path = out.join(name);
+        let whole = std::fs::read(&path).unwrap();
+        let mut bytes = whole.clone();
+        change(&mut bytes);
+        let hash = |bytes: &[u8]| blake3::hash(bytes).to_hex().to_string();
+        let sized = |bytes: &[u8]| format!("path = \"{name}\"\nsize = {}\nblake3 = \"{}\"", bytes.len(), hash(bytes));
+        assert!(text.contains(&sized(&whole)), "{text}");
+        std::fs::write(&manifest, text.replace(&sized(&whole), &sized(&bytes))).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        let refused = restore(&out, &to, &Restoring::default(), &mut |_, _| {}).map(drop);
+        std::fs::write(&path, whole).unwrap();
+        std::fs::write(&manifest, &text).unwrap();
+        let _ = std::fs::remove_dir_all(&to);
+        refused
+    };
+    let error = forged("segments/0000000000.seg", &|bytes| bytes[700_000] ^= 1).unwrap_err();
+    assert_eq!(error.code(), "recovery.damaged");
+    let error = forged("checkpoint", &|bytes| bytes[45] ^= 1).unwrap_err();
+    assert!(error.code().starts_with("checkpoint."), "{error}");
+    // An older checkpoint of the same ledger is a true one.
+    forged("checkpoint", &|bytes| *bytes = other_note.clone().into_bytes()).unwrap();
+    let error = forged("annals.toml", &|bytes| bytes.extend_from_slice(b"more = 1\n")).unwrap_err();
+    assert_eq!(error.code(), "home.config");
+}
+
+#[test]
+fn an_older_backup_that_a_crash_left_aside_is_put_back() {
+    let place = Place::new();
+    let (out, aside) = (place.beside("backup"), place.beside(".backup.old"));
+    let ledger = place.create();
+    append(&ledger, 0..45, 100_000);
+    let first = back_up_all(&ledger, &out);
+    // What a crash leaves on a file system that exchanges nothing.
+    std::fs::rename(&out, &aside).unwrap();
+    let again = back_up(&place.path(), &out);
+    assert_eq!((again.segments_kept, again.size), (first.segments - 1, first.size));
+    assert!(!aside.exists());
+    ledger.close().unwrap();
+}
