@@ -242,6 +242,10 @@ impl Pending {
             RefusalCode::NotAdmitted | RefusalCode::Revoked => Refusal::NotAdmitted(AuthorId::from_bytes(author)),
             RefusalCode::NotAdmin | RefusalCode::EngineRecord | RefusalCode::Ledger => Refusal::EngineRecord,
             RefusalCode::DiskFull => Refusal::DiskFull,
+            // Made in the meantime: the record may be sent again.
+            RefusalCode::NoSegment => {
+                self.line.shared.obstacle.lock().clone().map_or(Refusal::Pushback, Refusal::NoSegment)
+            }
             // Published in the moment of closing, behind the closing mark.
             RefusalCode::Overloaded if self.line.shared.closing.load(Ordering::Acquire) => Refusal::Closed,
             RefusalCode::UnknownAuthor | RefusalCode::Overloaded | _ => Refusal::Pushback,

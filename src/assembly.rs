@@ -115,6 +115,7 @@ impl Opening {
             jobs: Jobs::default(),
             closing: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
+            obstacle: Mutex::new(None),
             halted: Mutex::new(None),
         });
         let sequencer = announce(&shared, found.sequencer);

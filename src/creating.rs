@@ -33,8 +33,7 @@ pub(crate) fn create(place: &Path, creation: &Creation) -> Result<Home, OpenErro
     let key_path = key_path.map_err(|source| OpenError::System { operation: "find the ledger key", source })?;
     let given = key_path.as_deref().map(read_key).transpose().map_err(crate::home::HomeError::from)?;
     let beside = tempfile_name(place);
-    // What a crash has left of an earlier attempt with this name is no ledger.
-    let _ = std::fs::remove_dir_all(&beside);
+    remove_attempts(place);
     let home = Home::lay_out(&beside, creation.segment_size, key_path)?;
     let made = fill(&home, creation, given).and_then(|()| Ok(home.move_to(place)?));
     if made.is_err() {
@@ -43,10 +42,29 @@ pub(crate) fn create(place: &Path, creation: &Creation) -> Result<Home, OpenErro
     made
 }
 
+/// What the name of an attempt at a place starts with; the number of its process follows.
+fn attempt_name(place: &Path) -> String {
+    format!(".{}.new-", place.file_name().unwrap_or_default().to_string_lossy())
+}
+
 /// A name beside the place, so that moving there is one rename.
 fn tempfile_name(place: &Path) -> std::path::PathBuf {
-    let name = place.file_name().unwrap_or_default().to_string_lossy();
-    parent(place).join(format!(".{name}.new-{}", std::process::id()))
+    parent(place).join(format!("{}{}", attempt_name(place), std::process::id()))
+}
+
+/// Removes what killed processes have left of attempts to make a ledger at this place: no ledgers, but keys lie in them.
+fn remove_attempts(place: &Path) {
+    let start = attempt_name(place);
+    // Whatever can't be listed or removed is in nobody's way.
+    let Ok(entries) = std::fs::read_dir(parent(place)) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(&start)).and_then(|id| id.parse::<u32>().ok());
+        let Some(process) = process else { continue };
+        if process == std::process::id() || !Path::new("/proc").join(process.to_string()).exists() {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 fn fill(home: &Home, creation: &Creation, given: Option<SigningKey>) -> Result<(), OpenError> {
@@ -152,4 +170,23 @@ pub(crate) fn append_genesis(
         log.completed(mark.ticket, Ok(()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn what_killed_attempts_left_is_removed_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().join("ledger");
+        // No process has the highest number there is; the first one is always there.
+        let names =
+            [".ledger.new-4294967295", ".ledger.new-1", ".other.new-4294967295", ".ledger.new-x", "ledger.new-7"];
+        names.iter().for_each(|name| std::fs::create_dir(directory.path().join(name)).unwrap());
+        create(&place, &Creation { segment_size: 2 << 20, ..Creation::open("annals.example/left") }).unwrap();
+        let there = names.map(|name| directory.path().join(name).exists());
+        assert_eq!(there, [false, true, true, true, true]);
+    }
 }

@@ -52,8 +52,8 @@ const SOON: Duration = Duration::from_millis(1);
 const SECOND_BLOCK_BYTES: usize = 64 << 10;
 /// Bytes of written zeros kept ahead of the data.
 const RUNWAY_DISTANCE: u64 = 64 << 20;
-/// After a segment could not be created for want of room, the next attempt.
-const FULL_RETRY: Duration = Duration::from_secs(1);
+/// After a segment could not be created, the next attempt.
+const SEGMENT_RETRY: Duration = Duration::from_secs(1);
 /// Bytes of a frame that is written at once if nothing else waits.
 const LONE_BYTES: usize = 16 << 10;
 /// Entries that the engine verifies at a time: small, since completions wait meanwhile.
@@ -86,8 +86,8 @@ struct Flight {
 enum Preparation {
     None,
     Asked,
-    /// It failed for want of room, then.
-    Full(Instant),
+    /// It failed, then.
+    Failed(Instant),
     /// It is there, with this key of its index.
     Done(LookupKey),
 }
@@ -476,10 +476,11 @@ impl Engine {
         let again = match self.preparation {
             Preparation::None => true,
             Preparation::Asked | Preparation::Done(_) => false,
-            Preparation::Full(then) => FULL_RETRY <= self.time.now().monotonic.saturating_duration_since(then),
+            Preparation::Failed(then) => SEGMENT_RETRY <= self.time.now().monotonic.saturating_duration_since(then),
         };
-        if matches!(self.preparation, Preparation::Full(_)) && !again {
-            self.refuse_waiting(RefusalCode::DiskFull);
+        if matches!(self.preparation, Preparation::Failed(_)) && !again {
+            let is_full = matches!(*self.shared.obstacle.lock(), Some(DiskError::Full { .. }));
+            self.refuse_waiting(if is_full { RefusalCode::DiskFull } else { RefusalCode::NoSegment });
         }
         if again {
             self.preparation = Preparation::Asked;
@@ -501,15 +502,17 @@ impl Engine {
             // Too late: the log is being closed. The next opening finds the segment.
             Some(Ok(segment)) if self.log.needs_segment() != Some(segment.number) => return Ok(false),
             Some(Ok(segment)) => {
+                *self.shared.obstacle.lock() = None;
                 self.preparation = Preparation::Done(LookupKey::derive(&segment.key));
                 self.log.set_prepared(segment);
                 return Ok(true);
             }
-            Some(Err(DiskError::Full { .. })) => {
-                self.preparation = Preparation::Full(self.time.now().monotonic);
+            // No failed write: nothing that was acknowledged depends on it. The ledger goes on to the end of its segment.
+            Some(Err(cause)) => {
+                *self.shared.obstacle.lock() = Some(cause);
+                self.preparation = Preparation::Failed(self.time.now().monotonic);
                 return Ok(true);
             }
-            Some(Err(cause)) => return Err(self.device_failed(cause)),
             None => {}
         }
         // Early, so that a flood does not wait for it, but not for a ledger that is hardly used.

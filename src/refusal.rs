@@ -7,6 +7,7 @@ use annals_core::genesis::OrderError;
 use annals_core::hash::{AuthorId, LedgerId, RecordId};
 use annals_core::record::{ContentError, ParseError};
 use annals_core::signature::KeyError;
+use annals_storage::disk::DiskError;
 
 /// Whose fault a refusal was, and so who acts next.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -91,6 +92,9 @@ pub enum Refusal {
     /// No room on the disk for another segment.
     #[error("the disk has no room for another segment; free some, then send the record again")]
     DiskFull,
+    /// The next segment can't be made, for another reason than room.
+    #[error("the next segment can't be made: {0}; mend that, then send the record again")]
+    NoSegment(DiskError),
     /// The ledger was closed before the record was taken.
     #[error("the ledger is closed")]
     Closed,
@@ -124,6 +128,7 @@ impl Refusal {
             Self::NonceStale(_) => "nonce.stale",
             Self::Pushback => "ledger.pushback",
             Self::DiskFull => "ledger.disk_full",
+            Self::NoSegment(_) => "ledger.no_segment",
             Self::Closed => "ledger.closed",
             Self::Unknown => "ledger.unknown",
         }
@@ -132,7 +137,7 @@ impl Refusal {
     /// Whose fault it was.
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::Pushback | Self::DiskFull => Fault::Load,
+            Self::Pushback | Self::DiskFull | Self::NoSegment(_) => Fault::Load,
             Self::Closed | Self::Halted | Self::Lookup(_) | Self::Unknown => Fault::Ledger,
             Self::Parse(_)
             | Self::Ledger { .. }

@@ -131,6 +131,8 @@ pub(crate) struct Shared {
     pub(crate) stopped: AtomicBool,
     /// Callers who look for their answer instead of sleeping.
     pub(crate) lookers: AtomicU32,
+    /// Why the next segment could not be made, until it is.
+    pub(crate) obstacle: Mutex<Option<DiskError>>,
     /// The first failure, if there was one.
     pub(crate) halted: Mutex<Option<Halted>>,
 }

@@ -390,18 +390,18 @@ fn exit_codes_tell_what_to_do() {
 }
 
 #[test]
-fn a_halted_ledger_says_what_halted_it_and_opens_again() {
+fn a_segment_that_cannot_be_made_is_told_and_made_when_it_can() {
     let bench = Bench::new();
     std::fs::write(bench.path("lines"), format!("{}\n", "z".repeat(60_000)).repeat(60)).unwrap();
     // In the way of the next segment: not a full disk, which would pass, but something that never will.
     let in_the_way = bench.path("ledger/segments/0000000001.tmp");
     std::fs::create_dir(&in_the_way).unwrap();
-    let halted = bench.append(&["--lines", &bench.at("lines")]).output().unwrap();
-    assert_eq!(halted.status.code(), Some(74), "{}", text_of(&halted));
-    let words = text_of(&halted);
-    assert!(words.contains("the ledger halted") && words.contains("cannot create segment 1"), "{words}");
+    let stopped = bench.append(&["--lines", &bench.at("lines")]).output().unwrap();
+    assert_eq!(stopped.status.code(), Some(75), "{}", text_of(&stopped));
+    let words = text_of(&stopped);
+    assert!(words.contains("next segment can't be made") && words.contains("cannot create segment 1"), "{words}");
     assert!(words.contains("is a directory"), "the system's own reason: {words}");
-    let printed = text(&halted.stdout);
+    let printed = text(&stopped.stdout);
     assert_eq!(bench.check()["sound"], true);
     std::fs::remove_dir(&in_the_way).unwrap();
     for receipt in printed.lines() {

@@ -49,10 +49,12 @@ pub enum RefusalCode {
     Overloaded,
     /// The disk has no room for another segment.
     DiskFull,
+    /// The next segment can't be made, for another reason.
+    NoSegment,
 }
 
 impl RefusalCode {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::BadSignature,
         Self::BadContent,
         Self::NotAdmitted,
@@ -63,6 +65,7 @@ impl RefusalCode {
         Self::Ledger,
         Self::Overloaded,
         Self::DiskFull,
+        Self::NoSegment,
     ];
 }
 

@@ -388,7 +388,7 @@ impl Run {
         match (refusal, expected) {
             // For the moment: it may be in the ledger from before, if it was sent before.
             (Refusal::Pushback, _) => return,
-            (Refusal::DiskFull, _) => {
+            (Refusal::DiskFull | Refusal::NoSegment(_), _) => {
                 self.tally.full_refusals += 1;
                 return;
             }
