@@ -9,8 +9,9 @@
 //! It is a file of its own, not a part of `annals.toml`: that one is the operator's, says what the ledger was made with and
 //! goes into backups; this one is about one directory on one machine, and is written anew when a copy goes on.
 //!
-//! What this does *not* notice: a machine or a block device that was set back as a whole, where nothing on the disk differs.
-//! Only a checkpoint that somebody else kept shows that.
+//! What this does *not* notice: a copy on a file system without birth times, where inode numbers may change with each mount;
+//! a machine or a block device that was set back as a whole, where nothing on the disk differs. Only a checkpoint that
+//! somebody else kept shows that.
 
 use crate::home::{FORMAT_VERSION, Home, HomeError, io_error, read_text, write_replacing};
 use serde::{Deserialize, Serialize};
@@ -48,13 +49,13 @@ impl FileIdentity {
         Ok(Self { inode: metadata.ino(), born_ns: born.and_then(|born| u64::try_from(born.as_nanos()).ok()) })
     }
 
-    /// Whether it may be the same file: a birth time that is missing on one side says nothing.
+    /// Whether it may be the same file. A file system that does not say when a file was made is one over a network or in a
+    /// program, as a rule, and may number its files anew when it is mounted: there nothing can be told.
     const fn fits(self, other: Self) -> bool {
-        self.inode == other.inode
-            && match (self.born_ns, other.born_ns) {
-                (Some(one), Some(other)) => one == other,
-                (None, _) | (_, None) => true,
-            }
+        match (self.born_ns, other.born_ns) {
+            (Some(one), Some(another)) => self.inode == other.inode && one == another,
+            (None, _) | (_, None) => true,
+        }
     }
 }
 

@@ -451,3 +451,22 @@ fn what_a_killed_process_left_is_durable_once_recovery_has_settled() {
     }
     panic!("settling never ends");
 }
+
+#[test]
+fn a_segment_that_a_killed_process_named_is_there_once_recovery_has_settled() {
+    let mut kept = 0;
+    for seed in 0..40 {
+        let disk = SimulatedDisk::new(seed, 4 * SIZE);
+        let mut ledger = Ledger::create_on(disk.clone());
+        ledger.append(&[300]);
+        disk.set_trouble(Some(Trouble::Crash(1)));
+        disk.create_segment(1, SIZE, &segment(1).encode()).unwrap_err();
+        disk.kill();
+        let is_there = disk.segments().unwrap().len() == 2;
+        find(&disk).unwrap().recovered.settle(&disk).unwrap();
+        disk.cut_power();
+        assert_eq!(disk.segments().unwrap().len() == 2, is_there, "seed {seed}");
+        kept += u64::from(is_there);
+    }
+    assert!(0 < kept, "some were there");
+}
