@@ -125,7 +125,7 @@ pub fn check_with(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<CheckReport, CheckError> {
     let home = Home::open(path).map_err(OpenError::from)?;
-    let _lock = home.lock().map_err(OpenError::from)?;
+    let _lock = home.lock_to_read().map_err(OpenError::from)?;
     check_home(&home, options, progress)
 }
 
@@ -135,7 +135,10 @@ fn check_home(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<CheckReport, CheckError> {
     let begun = Reading::now().monotonic;
-    let disk: Arc<dyn Disk> = Arc::new(FileDisk::new(&home.segments(), Access::Read));
+    let files = FileDisk::new(&home.segments(), Access::Read);
+    // What a killed writer has sent to the disk may land yet, and would pass for damage.
+    files.lock_newest().map_err(OpenError::from)?;
+    let disk: Arc<dyn Disk> = Arc::new(files);
     let store: Arc<dyn IndexStore> = Arc::new(FileIndexStore::new(&home.index()));
     let (ledger, genesis) = identify(&disk)?;
     let wanted = options.checkpoint.as_ref().map(|note| Checkpoint::open(note, &genesis.vkey)).transpose()?;

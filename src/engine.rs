@@ -148,6 +148,8 @@ pub(crate) struct Engine {
     active: Instant,
     /// The last block was written alone, at once.
     lone: bool,
+    /// The first failure: nothing is done after it.
+    failed: Option<Halted>,
 }
 
 /// Halts everything when the engine goes, however it goes.
@@ -181,6 +183,7 @@ impl Engine {
             answered: Vec::new(),
             active: start.monotonic,
             lone: false,
+            failed: None,
             time,
             shared,
             drain,
@@ -228,6 +231,9 @@ impl Engine {
 
     /// Does what there is to do, without ever sleeping. The first failure is kept for whoever asks, and ends the engine.
     pub(crate) fn step(&mut self) -> Result<Progress, Halted> {
+        if let Some(failed) = &self.failed {
+            return Err(failed.clone());
+        }
         let progress = self.turn().and_then(|busy| {
             // Acquire pairs with the Release in `Ledger::close`.
             if busy {
@@ -248,7 +254,8 @@ impl Engine {
     }
 
     /// Keeps the first failure, before anybody who waits is told that there was one.
-    fn keep(&self, halted: &Halted) {
+    fn keep(&mut self, halted: &Halted) {
+        self.failed = Some(halted.clone());
         self.shared.halted.lock().get_or_insert_with(|| halted.clone());
     }
 

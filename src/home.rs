@@ -211,16 +211,7 @@ impl Home {
             .truncate(false)
             .open(&path)
             .map_err(io_error("open", &path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // The number is for people; that it can't be read changes nothing.
-                let _ = file.take(32).read_to_string(&mut holder);
-                return Err(HomeError::Held { path: self.root.clone(), holder: holder.trim().to_owned() });
-            }
-            Err(TryLockError::Error(error)) => return Err(io_error("lock", &path)(error)),
-        }
+        self.take(&file)?;
         let number = format!("{}\n", std::process::id());
         // The number is for people: a full disk, which takes no byte of it, keeps nobody out.
         let _ = file.set_len(0).and_then(|()| file.write_all(number.as_bytes()));
@@ -228,12 +219,53 @@ impl Home {
         Ok(Lock { _file: file })
     }
 
+    /// Keeps writers away while everything is read. Changes nothing, so whoever may only read can have it; none where no
+    /// writer can come, since there is no lock and none can be made.
+    pub(crate) fn lock_to_read(&self) -> Result<Option<Lock>, HomeError> {
+        let path = self.root.join(LOCK_NAME);
+        let opened = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                OpenOptions::new().write(true).create(true).truncate(false).open(&path)
+            }
+            opened => opened,
+        };
+        match opened {
+            Ok(file) => {
+                self.take(&file)?;
+                Ok(Some(Lock { _file: file }))
+            }
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+                    && !path.exists() =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(io_error("open", &path)(error)),
+        }
+    }
+
+    fn take(&self, file: &File) -> Result<(), HomeError> {
+        let path = self.root.join(LOCK_NAME);
+        match file.try_lock() {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // The number is for people; that it can't be read changes nothing.
+                let _ = file.take(32).read_to_string(&mut holder);
+                Err(HomeError::Held { path: self.root.clone(), holder: holder.trim().to_owned() })
+            }
+            Err(TryLockError::Error(error)) => Err(io_error("lock", &path)(error)),
+        }
+    }
+
     /// Makes names durable that a killed writer gave and did not sync: a segment's, or the ledger's own. A power cut would
     /// take them, with all that was appended since.
     fn settle_names(&self) -> Result<(), HomeError> {
         sync_directory(&self.segments())?;
         sync_directory(&self.root)?;
-        match sync_directory(parent(&self.root)) {
+        // The directory that holds it really, whatever it was called by.
+        let root = self.root.canonicalize().map_err(io_error("find", &self.root))?;
+        match sync_directory(parent(&root)) {
             // Who may not read it has not made the ledger there.
             Err(HomeError::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Ok(()),
             synced => synced,

@@ -103,7 +103,10 @@ pub fn random_bytes() -> Result<[u8; 32], KeyPathError> {
 pub fn write_key(path: &Path, key: &SigningKey) -> Result<(), KeyPathError> {
     let text = key_file::encode(key);
     let mut file = create_new(path, 0o600)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io_error("write", path))
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io_error("write", path))?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Its name too: a ledger may outlive a power cut that takes its key.
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(io_error("sync", directory))
 }
 
 /// Reads a key file, which must be closed to group and others.

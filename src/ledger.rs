@@ -152,21 +152,14 @@ impl Ledger {
         let reopenings = going_on.judge(opening.query(), opening.clock_accepted, opening.clock_ms)?;
         let Opened { device, refusal: device_refusal } = make_device(&files)?;
         let Assembled { shared, engine, disk, cut, bytes_read, device } = opening.assemble(&options, device)?;
-        let mut workers = Vec::new();
-        for _ in 0..options.verifiers() {
-            let (shared, disk) = (Arc::clone(&shared), Arc::clone(&disk));
-            workers.push(spawn("annals-worker", move || work(&shared, disk.as_ref()))?);
-        }
-        let engine = Some(spawn("annals-engine", move || engine.run())?);
         let outstanding_max = options.outstanding_max;
         let ticker = Mutex::new(appender(&shared, 16).map_err(|full| OpenError::System {
             operation: "make an appender",
             source: std::io::Error::other(full.to_string()),
         })?);
-        let reader = Reader::live(Arc::clone(&shared.query), Arc::clone(&shared.authors));
-        let scrubber = options.scrub_rate.map(|rate| Scrubber::start(reader, rate, ROUND_PAUSE)).transpose()?;
         let path = path.to_owned();
-        let ledger = Self {
+        // Dropped for whatever fails from here on, it ends the threads that run already.
+        let mut ledger = Self {
             shared,
             key,
             path,
@@ -177,12 +170,19 @@ impl Ledger {
             cut,
             bytes_read,
             reopened: Vec::new(),
-            engine,
-            workers,
+            engine: None,
+            workers: Vec::new(),
             ticker,
-            scrubber,
+            scrubber: None,
             _lock: lock,
         };
+        ledger.engine = Some(spawn("annals-engine", move || engine.run())?);
+        for _ in 0..options.verifiers() {
+            let (shared, disk) = (Arc::clone(&ledger.shared), Arc::clone(&disk));
+            ledger.workers.push(spawn("annals-worker", move || work(&shared, disk.as_ref()))?);
+        }
+        let scrubber = options.scrub_rate.map(|rate| Scrubber::start(ledger.reader(), rate, ROUND_PAUSE));
+        ledger.scrubber = scrubber.transpose()?;
         ledger.go_on(home, &going_on, &reopenings)
     }
 

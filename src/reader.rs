@@ -108,12 +108,7 @@ impl Reader {
 
     /// Opens a copy, to which nobody writes; refused as held where it is just being told to go on.
     fn open_still(home: &Home) -> Result<Self, OpenError> {
-        let _lock = match home.lock() {
-            Ok(lock) => Some(lock),
-            Err(held @ HomeError::Held { .. }) => return Err(held.into()),
-            // A directory that can't be written to has no writer.
-            Err(_) => None,
-        };
+        let _lock = home.lock_to_read()?;
         let mut still = Still::load(home)?;
         still.take_beside(home)?;
         still.show_signed()?;

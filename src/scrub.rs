@@ -78,6 +78,9 @@ impl ScrubError {
 
     /// What whoever runs the ledger does about it.
     pub const fn advice(&self) -> &'static str {
+        if let Self::Open(OpenError::Home(_) | OpenError::Disk(_)) | Self::Log(RecoveryError::Disk(_)) = self {
+            return "nothing can be said of the ledger until it can be read";
+        }
         "restore the ledger from a backup that `annals check` finds sound, while there is one; until then keep this copy as it is"
     }
 }

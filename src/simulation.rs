@@ -11,8 +11,8 @@
 //!
 //! **Names.** A segment that was just created may be gone after a power cut, unless its directory was synced.
 //!
-//! **Errors.** Any write or sync may fail with an I/O error, for want of room that had been reserved, or short; the pages
-//! are anything then. The ledger halts with that cause, tells whoever waits "unknown", and acknowledges nothing more.
+//! **Errors.** Any write or sync may fail with an I/O error, for want of room that had been reserved, or short; each
+//! sector is then the old one or the new one. The ledger halts with that cause, tells whoever waits "unknown", and acknowledges nothing more.
 //!
 //! **Room.** The disk may be full: what needs another segment is refused, everything else goes on, and it goes on when
 //! there is room.

@@ -3,22 +3,36 @@
 
 #[path = "integration/authors.rs"]
 mod authors;
+#[path = "integration/backups.rs"]
+mod backups;
+#[path = "integration/checks.rs"]
+mod checks;
+#[path = "integration/copies.rs"]
+mod copies;
 #[path = "integration/damage.rs"]
 mod damage;
+#[path = "integration/flips.rs"]
+mod flips;
 #[path = "integration/forged.rs"]
 mod forged;
 #[path = "integration/golden.rs"]
 mod golden;
 #[path = "integration/index.rs"]
 mod index;
+#[path = "integration/matching.rs"]
+mod matching;
 #[path = "integration/reading.rs"]
 mod reading;
 #[path = "integration/refusals.rs"]
 mod refusals;
+#[path = "integration/repair.rs"]
+mod repair;
 #[path = "integration/repeats.rs"]
 mod repeats;
 #[path = "integration/restarts.rs"]
 mod restarts;
+#[path = "integration/scrub.rs"]
+mod scrub;
 #[path = "integration/stress.rs"]
 mod stress;
 #[path = "integration/support.rs"]

@@ -172,7 +172,8 @@ fn open_code(error: &OpenError) -> u8 {
     match error {
         OpenError::Home(HomeError::Exists(_)) => CANNOT_CREATE,
         OpenError::Home(HomeError::NoLedger(_)) => NO_INPUT,
-        OpenError::Home(HomeError::Held { .. }) | OpenError::Disk(DiskError::Full { .. }) => TRY_LATER,
+        OpenError::Home(HomeError::Held { .. }) => TRY_LATER,
+        OpenError::Disk(DiskError::Full { .. } | DiskError::Busy { .. }) => TRY_LATER,
         OpenError::Home(HomeError::Io { source, .. }) if is_full(source) => TRY_LATER,
         OpenError::Home(HomeError::Key(error)) => key_code(error),
         OpenError::Origin(_) | OpenError::Genesis(_) | OpenError::Author { .. } | OpenError::SegmentSize(_) => USAGE,

@@ -196,8 +196,8 @@ fn where_a_ledger_does_not_fit_none_is_made() {
 
 #[test]
 fn a_ledger_that_leaves_no_byte_free_is_made_and_opened() {
-    // Configuration, key and segment, to the page: not even the writer's number finds room in the lock.
-    let Some(mount) = Mount::tmpfs(SEGMENT_SIZE + 8192) else { return };
+    // Configuration, key, place and segment, to the page: not even the writer's number finds room in the lock.
+    let Some(mount) = Mount::tmpfs(SEGMENT_SIZE + 12_288) else { return };
     let place = mount.path().join("ledger");
     let ledger = Ledger::create(&place, &creation(), Options::default()).unwrap();
     assert_eq!(rustix::fs::statvfs(mount.path()).unwrap().f_bavail, 0);

@@ -81,7 +81,11 @@ impl Partial {
         if renameat_with(CWD, path, CWD, place, RenameFlags::EXCHANGE).is_err() {
             let aside = named(place, "old");
             std::fs::rename(place, &aside).map_err(io_error("set aside", place))?;
-            std::fs::rename(path, place).map_err(io_error("create", place))?;
+            if let Err(error) = std::fs::rename(path, place) {
+                // Back where it was; if even that fails, the next attempt puts it back.
+                let _ = std::fs::rename(&aside, place);
+                return Err(io_error("create", place)(error));
+            }
             std::fs::rename(&aside, path).map_err(io_error("remove", &aside))?;
         }
         // What is left under the other name is the older one; dropping removes it, which is safe once the names are durable.

@@ -137,7 +137,7 @@ fn copy(
     to: &Path,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<u64, RestoreError> {
-    let total = manifest.files.iter().map(|listed| listed.size).sum();
+    let total = manifest.files.iter().fold(0_u64, |total, listed| total.saturating_add(listed.size));
     for directory in ["segments", "index"].map(|name| to.join(name)) {
         std::fs::create_dir(&directory).map_err(io_error("create", &directory))?;
     }

@@ -137,11 +137,6 @@ impl Model {
         assert_eq!(before, root, "two roots were signed for {size} records");
     }
 
-    /// Whether a seq was acknowledged.
-    pub(super) fn is_acknowledged(&self, seq: u64) -> bool {
-        self.acknowledged.contains_key(&seq)
-    }
-
     /// Everything that must hold of a ledger that was just opened.
     pub(super) fn check(&mut self, world: &World, reader: &Reader, dice: &mut Dice) {
         let next_seq = reader.next_seq();

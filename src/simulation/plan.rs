@@ -127,9 +127,16 @@ impl Plan {
         }
     }
 
-    /// The trouble while a process opens the ledger, if there is one: recovery does few operations.
+    /// The trouble while a process opens the ledger, if there is one.
     pub(super) fn trouble_in_recovery(&self, dice: &mut Dice) -> Option<Trouble> {
-        dice.happens(self.crashes_in_recovery).then(|| Trouble::Crash(1 + dice.below(4)))
+        if !dice.happens(self.crashes_in_recovery) {
+            return None;
+        }
+        // Recovery does few operations, unless it has a long tail to cut.
+        let most = if dice.happens(700) { 5 } else { 60 };
+        let after = 1 + dice.below(most);
+        let failure = Trouble::Failure(after, Failure::Broken);
+        Some(if dice.happens(self.failures) { failure } else { Trouble::Crash(after) })
     }
 
     /// How a process ends that nothing has ended before.

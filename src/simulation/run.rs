@@ -212,6 +212,7 @@ impl Run {
         for _ in 0..100 {
             let trouble = self.plan.trouble_in_recovery(&mut self.dice);
             self.world.disk.set_trouble(trouble);
+            let is_failing = matches!(trouble, Some(Trouble::Failure(..)));
             let opened = self.world.open(&self.plan, accept_clock);
             if self.world.disk.is_down() {
                 self.tally.crashes_in_recovery += 1;
@@ -230,6 +231,7 @@ impl Run {
                     self.tally.clock_refusals += 1;
                     accept_clock = true;
                 }
+                Err(error) if is_failing && ["recovery.disk", "disk.io"].contains(&error.code()) => self.crash(),
                 Err(error) => panic!("an unexplained refusal: {error}"),
             }
         }

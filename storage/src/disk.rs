@@ -108,6 +108,14 @@ pub enum DiskError {
         /** The first byte behind those asked for. */
         end: u64,
     },
+    /// A process that ended has writes under way still.
+    #[error(
+        "segment {segment}: writes of a process that ended have not finished; look whether the disk hangs, and try again"
+    )]
+    Busy {
+        /** The segment. */
+        segment: u64,
+    },
     /// An offset is no multiple of 4,096: our own bug, refused before the system sees it.
     #[error("offset {offset} in segment {segment} is no multiple of 4096")]
     Unaligned {
@@ -127,6 +135,7 @@ impl DiskError {
             Self::Exists { .. } => "disk.exists",
             Self::Missing { .. } => "disk.missing",
             Self::Short { .. } => "disk.short",
+            Self::Busy { .. } => "disk.busy",
             Self::Unaligned { .. } => "disk.unaligned",
         }
     }

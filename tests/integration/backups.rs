@@ -329,13 +329,13 @@ fn a_restored_ledger_is_read_only_until_it_goes_on_from_the_newest_checkpoint() 
     for copy in [&one, &two] {
         let restoring = Restoring { ledger_key: ledger_key.clone(), ..Restoring::default() };
         restore(&out, copy, &restoring, &mut |_, _| {}).unwrap();
-        let error = Ledger::open(copy, Options::default()).unwrap_err();
+        let error = Ledger::open(copy, crate::support::options()).unwrap_err();
         assert_eq!(error.code(), "open.restored");
         assert!(error.to_string().contains(&format!("annals reopen {}", copy.display())), "{error}");
         assert_eq!(Reader::open(copy).unwrap().next_seq(), 11);
     }
-    assert_eq!(Ledger::open(&out, Options::default()).unwrap_err().code(), "open.backup");
-    let going_on = |note: &str| Options { continue_after: Some(note.to_owned()), ..Options::default() };
+    assert_eq!(Ledger::open(&out, crate::support::options()).unwrap_err().code(), "open.backup");
+    let going_on = |note: &str| Options { continue_after: Some(note.to_owned()), ..crate::support::options() };
     assert_eq!(Ledger::open(&out, going_on(&covered)).unwrap_err().code(), "open.backup", "not even so");
     let older = Ledger::open(&one, going_on(&later)).unwrap_err();
     assert!(matches!(older, OpenError::OlderThanCheckpoint { size: 11, expected: 13 }));
@@ -347,7 +347,7 @@ fn a_restored_ledger_is_read_only_until_it_goes_on_from_the_newest_checkpoint() 
     assert!(!one.join("checkpoint").exists());
     crate::support::open(&one).close().unwrap();
     assert_eq!(check(&one), 17);
-    assert_eq!(Ledger::open(&two, Options::default()).unwrap_err().code(), "open.restored");
+    assert_eq!(Ledger::open(&two, crate::support::options()).unwrap_err().code(), "open.restored");
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn a_checkpoint_of_the_state_between_two_segments_is_compared() {
         ledger_key: Some(place.path().join("ledger.key")),
         ..annals::Creation::open(crate::support::ORIGIN)
     };
-    let ledger = Ledger::create(&other, &creation, annals::Options::default()).unwrap();
+    let ledger = Ledger::create(&other, &creation, crate::support::options()).unwrap();
     for size in 2..whole.records {
         append(&ledger, size..size + 1);
         let note = ledger.reader().checkpoint().unwrap();

@@ -17,11 +17,11 @@ fn check(path: &Path) -> u64 {
 }
 
 fn refused(path: &Path) -> OpenError {
-    Ledger::open(path, Options::default()).unwrap_err()
+    Ledger::open(path, crate::support::options()).unwrap_err()
 }
 
 fn going_on(note: &str) -> Options {
-    Options { continue_after: Some(note.to_owned()), ..Options::default() }
+    Options { continue_after: Some(note.to_owned()), ..crate::support::options() }
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_copied_directory_is_read_only_until_it_is_told_to_go_on() {
     assert_eq!(stored.head().unwrap().author, ledger.vkey().key());
     append(&ledger, 10..12);
     ledger.close().unwrap();
-    let ledger = Ledger::open(&one, Options::default()).unwrap();
+    let ledger = Ledger::open(&one, crate::support::options()).unwrap();
     assert!(ledger.reopened().is_empty(), "once is enough");
     ledger.close().unwrap();
     assert_eq!(check(&one), 14);
@@ -69,9 +69,9 @@ fn a_move_is_no_copy_and_a_ledger_without_a_place_is_taken_where_it_lies() {
     place.create().close().unwrap();
     let moved = place.beside("moved");
     std::fs::rename(place.path(), &moved).unwrap();
-    Ledger::open(&moved, Options::default()).unwrap().close().unwrap();
+    Ledger::open(&moved, crate::support::options()).unwrap().close().unwrap();
     std::fs::remove_file(moved.join("place")).unwrap();
-    Ledger::open(&moved, Options::default()).unwrap().close().unwrap();
+    Ledger::open(&moved, crate::support::options()).unwrap().close().unwrap();
     let copy = place.beside("copy");
     copy_all(&moved, &copy);
     assert_eq!(refused(&copy).code(), "open.copied", "it was taken: its copy is one");
@@ -121,13 +121,13 @@ fn an_accepted_clock_is_a_record_if_it_would_have_been_refused() {
     let ledger = place.create();
     append(&ledger, 0..2);
     ledger.close().unwrap();
-    let accept = Options { accept_clock: true, ..Options::default() };
+    let accept = Options { accept_clock: true, ..crate::support::options() };
     let ledger = Ledger::open(&place.path(), accept.clone()).unwrap();
     assert!(ledger.reopened().is_empty(), "a right clock needs no record");
     ledger.close().unwrap();
     // A moment is a jump where none is allowed.
     std::thread::park_timeout(Duration::from_millis(20));
-    let strict = Options { clock_jump_max: Duration::ZERO, ..Options::default() };
+    let strict = Options { clock_jump_max: Duration::ZERO, ..crate::support::options() };
     let refused = Ledger::open(&place.path(), strict.clone()).unwrap_err();
     assert_eq!(refused.code(), "open.clock_ahead");
     let ledger = Ledger::open(&place.path(), Options { accept_clock: true, ..strict }).unwrap();

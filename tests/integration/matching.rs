@@ -1,11 +1,11 @@
 //! What a ledger was made with and what is asked of it now: differences are refused, with both values.
 
 use crate::support::{ORIGIN, Place, SMALL, key, record};
-use annals::{Creation, HomeError, Ledger, OpenError, Options, Reader};
+use annals::{Creation, HomeError, Ledger, OpenError, Reader};
 use std::path::Path;
 
 fn refused(path: &Path) -> OpenError {
-    Ledger::open(path, Options::default()).unwrap_err()
+    Ledger::open(path, crate::support::options()).unwrap_err()
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_ledger_is_opened_as_it_was_made_or_not_at_all() {
         random: Some([5; 32]),
         ..Creation::listed(ORIGIN, &authors)
     };
-    let open = |creation: &Creation| Ledger::open_or_create(&place.path(), creation, Options::default());
+    let open = |creation: &Creation| Ledger::open_or_create(&place.path(), creation, crate::support::options());
     std::fs::create_dir(place.path()).unwrap();
     let id = open(&creation).unwrap().id();
     let turned = Creation { authors: vec![authors[1], authors[0], authors[1]], random: None, ..creation.clone() };
@@ -100,6 +100,6 @@ fn a_ledger_is_opened_as_it_was_made_or_not_at_all() {
     assert_eq!(open(&creation).unwrap().id(), id);
     std::fs::create_dir(place.beside("full")).unwrap();
     std::fs::write(place.beside("full/letter"), "dear").unwrap();
-    let full = Ledger::open_or_create(&place.beside("full"), &creation, Options::default()).unwrap_err();
+    let full = Ledger::open_or_create(&place.beside("full"), &creation, crate::support::options()).unwrap_err();
     assert!(matches!(full, OpenError::Home(HomeError::NoLedger(_))), "{full}");
 }

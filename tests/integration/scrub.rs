@@ -126,7 +126,7 @@ fn an_open_ledger_scrubs_itself_tells_what_it_found_and_closes_at_once() {
         }
         ledger.scrub_status()
     };
-    let fast = Options { scrub_rate: Some(1 << 30), ..Options::default() };
+    let fast = Options { scrub_rate: Some(1 << 30), ..crate::support::options() };
     let ledger = Ledger::open(&place.path(), fast.clone()).unwrap();
     let status = wait_for_round(&ledger);
     assert!(status.failure.is_none() && 2 * SMALL < status.bytes, "{status:?}");
@@ -139,7 +139,7 @@ fn an_open_ledger_scrubs_itself_tells_what_it_found_and_closes_at_once() {
     assert!(ledger.halted().is_none(), "it is for people to judge");
     ledger.close().unwrap();
     // In the middle of a pause of an hour.
-    let slow = Options { scrub_rate: Some(1), ..Options::default() };
+    let slow = Options { scrub_rate: Some(1), ..crate::support::options() };
     let ledger = Ledger::open(&place.path(), slow).unwrap();
     while ledger.scrub_status().bytes == 0 {
         std::thread::yield_now();

@@ -11,20 +11,20 @@ use parking_lot::RwLock;
 use rustix::event::{Timespec, poll};
 use rustix::fs::{FallocateFlags, FlockOperation, OFlags, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Bytes of zeros written at a time.
 const ZEROS_AT_ONCE: usize = 1 << 20;
 
 /// Between two looks whether a file is still written to.
 const LOCK_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
-/// Looks before it is given up: half a minute, longer than a disk lets a write hang.
+/// Looks before it is given up: half a minute, after which a disk answers as a rule, or fails.
 const LOCK_WAITS_MAX: u32 = 6_000;
 /// Segment files kept open at most: those in use and some that are read, far below a process's limit, so that a ledger open
 /// for years needs no more than one just opened.
@@ -38,17 +38,27 @@ pub struct FileDisk {
     files: RwLock<HashMap<u64, OpenFile>>,
     /// Rises with each use of a file.
     uses: AtomicU64,
-    /// Segments whose files are locked against other writers.
-    locked: RwLock<HashSet<u64>>,
     bytes_read: AtomicU64,
 }
 
-/// A file that is kept open. Who uses it holds it too, so it may be dropped from among these at any time.
+/// A file that is kept open. Who uses it holds it too, so one that is not locked may be dropped from among these at any
+/// time.
 #[derive(Debug)]
 struct OpenFile {
     file: Arc<File>,
     /// The use that was its last.
     used: AtomicU64,
+    /// Whether it is locked against other writers.
+    is_locked: AtomicBool,
+}
+
+impl OpenFile {
+    /// Lets other writers at it. Closing the file does so too; this only does not wait for readers that still hold it.
+    fn unlock(&self) {
+        if self.is_locked.swap(false, Ordering::Relaxed) {
+            let _ = flock(&self.file, FlockOperation::Unlock);
+        }
+    }
 }
 
 /// What a disk was opened for.
@@ -68,7 +78,6 @@ impl FileDisk {
             access,
             files: RwLock::default(),
             uses: AtomicU64::new(0),
-            locked: RwLock::default(),
             bytes_read: AtomicU64::new(0),
         }
     }
@@ -105,15 +114,13 @@ impl FileDisk {
         let file = Arc::new(file.map_err(|error| DiskError::from_io(&error, Operation::Open, number, 0))?);
         let mut files = self.files.write();
         if OPEN_COUNT_MAX <= files.len() && !files.contains_key(&number) {
-            let oldest =
-                files.iter().min_by_key(|(_, open)| open.used.load(Ordering::Relaxed)).map(|(number, _)| *number);
-            if let Some(oldest) = oldest {
-                files.remove(&oldest);
-                // Its lock goes with the file, once nobody writes to it any more.
-                self.locked.write().remove(&oldest);
-            }
+            // Not one that is written to: opened anew, it would wait for its own lock.
+            let closed = files.iter().filter(|(_, open)| !open.is_locked.load(Ordering::Relaxed));
+            let oldest = closed.min_by_key(|(_, open)| open.used.load(Ordering::Relaxed)).map(|(number, _)| *number);
+            oldest.and_then(|number| files.remove(&number));
         }
-        let open = files.entry(number).or_insert_with(|| OpenFile { file, used: AtomicU64::new(used) });
+        let (used, is_locked) = (AtomicU64::new(used), AtomicBool::new(false));
+        let open = files.entry(number).or_insert_with(|| OpenFile { file, used, is_locked });
         Ok(Arc::clone(&open.file))
     }
 
@@ -133,21 +140,25 @@ impl FileDisk {
 
     /// Lets other writers at the segments: nothing is written through this disk any more.
     pub fn unlock(&self) {
-        let files = self.files.read();
-        for number in self.locked.write().drain() {
-            if let Some(open) = files.get(&number) {
-                // Closing the file does it too; this only does not wait for readers that still hold it.
-                let _ = flock(&open.file, FlockOperation::Unlock);
-            }
-        }
+        self.files.read().values().for_each(OpenFile::unlock);
     }
 
+    /// The file of a segment, locked against other writers, and those long written let go.
     fn lock(&self, number: u64) -> Result<Arc<File>, DiskError> {
         let file = self.file(number)?;
-        if !self.locked.read().contains(&number) {
-            wait_for_lock(&file).map_err(|error| DiskError::from_io(&error, Operation::Lock, number, 0))?;
-            self.locked.write().insert(number);
+        // Relaxed: one thread writes, and it alone locks; others only leave a locked file open.
+        let is_locked = |open: &OpenFile| Arc::ptr_eq(&open.file, &file) && open.is_locked.load(Ordering::Relaxed);
+        if self.files.read().get(&number).is_some_and(is_locked) {
+            return Ok(file);
         }
+        wait_for_lock(&file, number)?;
+        let mut files = self.files.write();
+        // In place of what it was closed and opened as in the meantime, which has no lock.
+        let used = AtomicU64::new(self.uses.load(Ordering::Relaxed));
+        files.insert(number, OpenFile { file: Arc::clone(&file), used, is_locked: AtomicBool::new(true) });
+        // A segment is written to only once the one before the last is durable to its end.
+        let before = number.saturating_sub(1);
+        files.iter().filter(|(number, _)| **number < before).for_each(|(_, open)| open.unlock());
         Ok(file)
     }
 
@@ -184,7 +195,7 @@ impl FileDisk {
 }
 
 /// Locks a file against other writers; a write in flight keeps it locked.
-fn wait_for_lock(file: &File) -> io::Result<()> {
+fn wait_for_lock(file: &File, segment: u64) -> Result<(), DiskError> {
     let mut waits = 0;
     loop {
         match flock(file, FlockOperation::NonBlockingLockExclusive) {
@@ -193,11 +204,17 @@ fn wait_for_lock(file: &File) -> io::Result<()> {
                 // Interrupted or failed, it is a shorter pause.
                 let _ = poll(&mut [], Some(&LOCK_PAUSE));
             }
+            Err(Errno::WOULDBLOCK) => return Err(DiskError::Busy { segment }),
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOLCK) => return Ok(()),
             Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(DiskError::from_io(&error.into(), Operation::Lock, segment, 0)),
         }
     }
+}
+
+/// Whether a segment's file may be called so.
+fn is_number(digits: &str) -> bool {
+    digits.len() == 10 && digits.bytes().all(|digit| digit.is_ascii_digit())
 }
 
 /// Writes zeros from the start of a file to this size.
@@ -220,7 +237,7 @@ impl Disk for FileDisk {
         for entry in std::fs::read_dir(&self.directory).map_err(error)? {
             let entry = entry.map_err(error)?;
             let name = entry.file_name();
-            let number = name.to_str().and_then(|name| name.strip_suffix(".seg")).filter(|digits| digits.len() == 10);
+            let number = name.to_str().and_then(|name| name.strip_suffix(".seg")).filter(|digits| is_number(digits));
             if let Some(number) = number.and_then(|digits| digits.parse().ok()) {
                 segments.push(SegmentFile { number, size: entry.metadata().map_err(error)?.len() });
             }
@@ -306,6 +323,52 @@ mod tests {
             disk.read(number, 0, &mut page).unwrap();
             assert_eq!(page.first().copied().map(u64::from), Some(number));
         }
+    }
+
+    #[test]
+    fn a_segment_that_is_written_to_stays_open_however_many_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = FileDisk::new(directory.path(), Access::Write);
+        let mut page = PageBuffer::new(PAGE_SIZE);
+        for number in 0..OPEN_COUNT_MAX as u64 + 20 {
+            disk.create_segment(number, 2 * PAGE_SIZE as u64, &page).unwrap();
+        }
+        // As a write in flight does, this one holds its file.
+        let in_flight = disk.check_place(0, PAGE_SIZE as u64, PAGE_SIZE).unwrap();
+        for number in 1..OPEN_COUNT_MAX as u64 + 20 {
+            disk.read(number, 0, &mut page).unwrap();
+        }
+        let again = disk.check_place(0, PAGE_SIZE as u64, PAGE_SIZE).unwrap();
+        assert!(Arc::ptr_eq(&in_flight, &again), "its own lock would keep it out of another one");
+    }
+
+    #[test]
+    fn files_are_locked_while_written_to_and_let_go_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = FileDisk::new(directory.path(), Access::Write);
+        let page = PageBuffer::new(PAGE_SIZE);
+        (0..4).for_each(|number| disk.create_segment(number, 2 * PAGE_SIZE as u64, &page).unwrap());
+        let is_free = |number: u64| {
+            let file = File::open(disk.path(number)).unwrap();
+            flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
+        };
+        disk.lock_newest().unwrap();
+        assert_eq!([0, 1, 2, 3].map(is_free), [true, true, false, false]);
+        let held = disk.check_place(1, 0, PAGE_SIZE).unwrap();
+        assert!(!is_free(1));
+        disk.unlock();
+        assert_eq!([0, 1, 2, 3].map(is_free), [true; 4], "though somebody still holds {held:?}");
+        (0..4).for_each(|number| drop(disk.check_place(number, 0, PAGE_SIZE).unwrap()));
+        assert_eq!([0, 1, 2, 3].map(is_free), [true, true, false, false]);
+    }
+
+    #[test]
+    fn other_names_are_no_segments() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["+000000001.seg", "00000000001.seg", "000000001.seg", "0000000001.tmp", "0000000001.seg.old"] {
+            std::fs::write(directory.path().join(name), []).unwrap();
+        }
+        assert_eq!(FileDisk::new(directory.path(), Access::Read).segments().unwrap(), []);
     }
 
     #[test]

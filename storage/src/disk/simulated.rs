@@ -8,8 +8,8 @@
 //! - a killed process leaves its writes in flight landed or not, shown by reads but still for a power cut to take;
 //! - a name is durable only once the directory is synced: a segment created just before the power cut may be gone;
 //! - a write in flight may be made twice;
-//! - any operation may be the last one before the power is cut, or fail with an error after which the pages written are
-//!   anything;
+//! - any operation may be the last one before the power is cut, or fail with an error after which each sector
+//!   written is the old one or the new one;
 //! - on purpose, beyond what any crash does: bits rot, pages land elsewhere, reads fail, segments vanish.
 //!
 //! A sector of 512 bytes is written whole or not at all, and what was synced stays: these two no ledger can do without.
