@@ -93,6 +93,8 @@ pub struct CheckReport {
     pub root: TreeHash,
     /// Whether it was closed cleanly.
     pub closed: bool,
+    /// It ends with the end frame of this segment, and the next one is not there: not made yet, for want of room, or gone.
+    pub ends_segment: Option<u64>,
     /// A torn tail: segment and range of bytes. The next opening for writing cuts it.
     pub torn: Option<(u64, u64, u64)>,
     /// Closed segments without an index file, which the next look-up makes again.
@@ -172,6 +174,9 @@ fn check_home(
     if let Some(wanted) = wanted.filter(|wanted| size < wanted.size) {
         return Err(CheckError::Shorter { size, expected: wanted.size });
     }
+    if let Some(since) = options.since.filter(|since| size < *since) {
+        return Err(CheckError::SinceBeyond { size, since });
+    }
     if let Some(segment) = checked.indexes_other.first() {
         return Err(CheckError::Index { segment: *segment });
     }
@@ -187,6 +192,7 @@ fn check_home(
         duration: Reading::now().monotonic.saturating_duration_since(begun),
         root: checked.frontier.root(),
         closed: log.closed,
+        ends_segment: log.ends_segment,
         torn: log.torn.map(|cut| (cut.segment, cut.from, cut.to)),
         indexes_missing: checked.indexes_missing,
     })

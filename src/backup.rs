@@ -40,6 +40,7 @@ use annals_storage::recovery::RecoveryError;
 use annals_storage::segment::FIRST_FRAME_OFFSET;
 use annals_storage::view::View;
 use copying::copy_segments;
+pub(crate) use manifest::MANIFEST_NAME;
 use manifest::{Listed, Manifest};
 use partial::Partial;
 use std::ops::ControlFlow;
@@ -59,6 +60,9 @@ pub enum BackupError {
     /// What is in the backup's place can't be added to.
     #[error("{0}")]
     Older(#[from] ManifestError),
+    /// The backup's place is in the ledger itself.
+    #[error("{} is in the ledger itself; a backup belongs elsewhere, best on another disk", .0.display())]
+    Inside(PathBuf),
     /// Something else is in the backup's place.
     #[error("{} is no backup, and is not replaced; choose another place", .0.display())]
     Exists(PathBuf),
@@ -125,6 +129,7 @@ impl BackupError {
             Self::Log(error) => error.code(),
             Self::Older(error) => error.code(),
             Self::Exists(_) => "backup.exists",
+            Self::Inside(_) => "backup.inside",
             Self::OtherLedger { .. } => "backup.other_ledger",
             Self::Newer { .. } => "backup.newer",
             Self::OtherTree { .. } => "backup.other_tree",
@@ -184,6 +189,12 @@ pub fn backup(path: &Path, out: &Path, progress: &mut dyn FnMut(u64, u64)) -> Re
     let home = Home::open(path)?;
     // A copy is backed up where it was copied from, or once it has gone on.
     GoingOn::ask(&home, &Options::default())?;
+    let real = |path: &Path| std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));
+    if let (Ok(ledger), Ok(place)) = (real(path), real(out))
+        && place.starts_with(&ledger)
+    {
+        return Err(BackupError::Inside(out.to_owned()));
+    }
     let source: Arc<dyn Disk> = Arc::new(FileDisk::new(&home.segments(), Access::Read));
     let shown = Shown::look(&source)?;
     let Some(partial) = Partial::begin(out)? else { return Err(BackupError::Busy(out.to_owned())) };

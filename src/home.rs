@@ -47,6 +47,12 @@ pub enum HomeError {
     /// The directory is not there, or holds no ledger.
     #[error("{} holds no ledger; make one with `annals init`", .0.display())]
     NoLedger(PathBuf),
+    /// What should be a file is something else.
+    #[error("{} is no file, but a directory, a pipe or a device; put the ledger's own file there", .0.display())]
+    NotAFile(PathBuf),
+    /// A backup or a ledger is made beside its place and renamed, which a mount point does not allow.
+    #[error("{} is a mount point; name a directory in it", .0.display())]
+    MountPoint(PathBuf),
     /// Another process writes to the ledger.
     #[error("the ledger in {} is held by process {holder}; read beside it, or stop it first", path.display())]
     Held {
@@ -85,6 +91,8 @@ impl HomeError {
             Self::Io { .. } => "home.io",
             Self::Exists(_) => "home.exists",
             Self::NoLedger(_) => "home.no_ledger",
+            Self::NotAFile(_) => "home.not_a_file",
+            Self::MountPoint(_) => "home.mount_point",
             Self::Held { .. } => "home.held",
             Self::Config { .. } => "home.config",
             Self::Format { .. } => "home.format",
@@ -134,6 +142,10 @@ pub(crate) fn sync_directory(path: &Path) -> Result<(), HomeError> {
 
 /// Reads a small text file; none if it is not there.
 pub(crate) fn read_text(path: &Path) -> Result<Option<String>, HomeError> {
+    // Opening a pipe would wait for somebody to write to it.
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(HomeError::NotAFile(path.to_owned()));
+    }
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {

@@ -13,6 +13,7 @@
 //! a machine or a block device that was set back as a whole, where nothing on the disk differs. Only a checkpoint that
 //! somebody else kept shows that.
 
+use crate::backup::MANIFEST_NAME;
 use crate::home::{FORMAT_VERSION, Home, HomeError, io_error, read_text, write_replacing};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -99,7 +100,11 @@ impl Home {
     /// Whether the files here are the ledger or a copy.
     pub(crate) fn standing(&self) -> Result<Standing, HomeError> {
         let path = self.place_path();
-        let Some(text) = read_text(&path)? else { return Ok(Standing::Unknown) };
+        let Some(text) = read_text(&path)? else {
+            // Only a backup has a manifest, whatever became of the note beside it.
+            let is_backup = self.root().join(MANIFEST_NAME).exists();
+            return Ok(if is_backup { Standing::Marked(Mark::Backup) } else { Standing::Unknown });
+        };
         let wrong = |reason: String| HomeError::Config { path: path.clone(), reason };
         let file: PlaceFile = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         if file.format != FORMAT_VERSION {

@@ -91,7 +91,7 @@ impl CommandError {
             Self::Check(CheckError::Open(error)) => open_code(error),
             Self::Backup(error) => backup_code(error),
             Self::Restore(error) => restore_code(error),
-            Self::Check(CheckError::Shorter { .. }) => SHORTER,
+            Self::Check(CheckError::Shorter { .. } | CheckError::SinceBeyond { .. }) => SHORTER,
             Self::Check(CheckError::Log { source, .. })
                 if matches!(**source, RecoveryError::Disk(DiskError::Io { .. })) =>
             {
@@ -126,7 +126,7 @@ fn backup_code(error: &BackupError) -> u8 {
         BackupError::Log(RecoveryError::Disk(_)) => IO,
         BackupError::Older(error) => manifest_code(error),
         BackupError::Busy(_) => TRY_LATER,
-        BackupError::Exists(_) | BackupError::OtherLedger { .. } => CANNOT_CREATE,
+        BackupError::Exists(_) | BackupError::OtherLedger { .. } | BackupError::Inside(_) => CANNOT_CREATE,
         BackupError::Newer { .. } | BackupError::OtherTree { .. } => CANNOT_CREATE,
         BackupError::Log(_) | BackupError::Unlike { .. } | _ => NEGATIVE,
     }
@@ -170,7 +170,7 @@ fn key_code(error: &KeyPathError) -> u8 {
 
 fn open_code(error: &OpenError) -> u8 {
     match error {
-        OpenError::Home(HomeError::Exists(_)) => CANNOT_CREATE,
+        OpenError::Home(HomeError::Exists(_) | HomeError::MountPoint(_)) => CANNOT_CREATE,
         OpenError::Home(HomeError::NoLedger(_)) => NO_INPUT,
         OpenError::Home(HomeError::Held { .. }) => TRY_LATER,
         OpenError::Disk(DiskError::Full { .. } | DiskError::Busy { .. }) => TRY_LATER,

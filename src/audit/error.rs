@@ -107,6 +107,11 @@ impl Finding {
     }
 }
 
+/// What can be said of the records before the damage.
+fn reached(seq: u64) -> String {
+    if seq == 0 { String::new() } else { format!("; what was checked before seq {seq} is sound") }
+}
+
 /// Why a ledger is not sound, or could not be checked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -115,7 +120,7 @@ pub enum CheckError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The log is damaged.
-    #[error("{source}; what was checked before seq {seq} is sound")]
+    #[error("{source}{}", reached(*seq))]
     Log {
         /** What is wrong, and where. */
         source: Box<RecoveryError>,
@@ -153,6 +158,16 @@ pub enum CheckError {
         /** Records that the checkpoint covers. */
         expected: u64,
     },
+    /// The ledger ends before the record from which on it was to be checked.
+    #[error(
+        "the ledger has {size} records, and was to be checked from seq {since} on: what was checked before is gone"
+    )]
+    SinceBeyond {
+        /** Records there are. */
+        size: u64,
+        /** The seq asked for. */
+        since: u64,
+    },
     /// The ledger's tree is not the one that the checkpoint was signed over.
     #[error(
         "the first {size} records make root {found}, the checkpoint was signed over {expected}: this is another history"
@@ -178,6 +193,7 @@ impl CheckError {
             Self::Index { .. } => "check.index",
             Self::Note(error) => error.code(),
             Self::Shorter { .. } => "check.shorter",
+            Self::SinceBeyond { .. } => "check.since_beyond",
             Self::OtherTree { .. } => "check.other_tree",
         }
     }
@@ -191,6 +207,7 @@ impl CheckError {
             | Self::Index { .. }
             | Self::Note(_)
             | Self::Shorter { .. }
+            | Self::SinceBeyond { .. }
             | Self::OtherTree { .. } => None,
         }
     }
@@ -206,7 +223,7 @@ impl CheckError {
                 "keep this copy as it is and restore the ledger from a backup; what was acknowledged since lies in receipts"
             }
             Self::Index { .. } => "nothing is lost; `annals repair` makes the index again from its segment",
-            Self::Shorter { .. } | Self::OtherTree { .. } => {
+            Self::Shorter { .. } | Self::SinceBeyond { .. } | Self::OtherTree { .. } => {
                 "find the copy that the checkpoint was signed over, and ask who replaced it"
             }
         }
@@ -221,7 +238,8 @@ impl CheckError {
                 None => (None, None, Some(*seq)),
             },
             Self::Index { segment } => (Some(*segment), None, None),
-            Self::Open(_) | Self::Note(_) | Self::Shorter { .. } | Self::OtherTree { .. } => (None, None, None),
+            Self::Open(_) | Self::Note(_) => (None, None, None),
+            Self::Shorter { .. } | Self::SinceBeyond { .. } | Self::OtherTree { .. } => (None, None, None),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// Name of the manifest in the backup's directory.
-pub(super) const MANIFEST_NAME: &str = "manifest.toml";
+pub(crate) const MANIFEST_NAME: &str = "manifest.toml";
 /// A segment takes some 150 bytes; no manifest is this large.
 const MANIFEST_SIZE_MAX: u64 = 256 << 20;
 /// Bytes read at a time.

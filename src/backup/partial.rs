@@ -8,6 +8,7 @@ use crate::home::{HomeError, io_error, parent, sync_directory};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::{File, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A directory in the making; removed when dropped, unless it was published.
@@ -25,6 +26,12 @@ impl Partial {
         // Through a symbolic link, it is the directory behind it that is replaced, in its own file system.
         let real = std::fs::canonicalize(place).or_else(|_| std::path::absolute(place));
         let place = real.map_err(io_error("find", place))?;
+        let device = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.dev());
+        if let (Ok(one), Ok(other)) = (device(&place), device(parent(&place)))
+            && one != other
+        {
+            return Err(HomeError::MountPoint(place));
+        }
         let (path, aside) = (named(&place, "partial"), named(&place, "old"));
         if let Err(error) = std::fs::create_dir(&path)
             && error.kind() != io::ErrorKind::AlreadyExists

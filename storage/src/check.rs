@@ -14,7 +14,7 @@ mod tests;
 use annals_core::hash::LedgerId;
 
 use crate::disk::{Disk, DiskError, SegmentFile};
-use crate::frame::{FrameHeader, HashedHeader};
+use crate::frame::{FrameHeader, FrameKind, HashedHeader};
 use crate::recovery::{
     Cut, RecoveredFrame, RecoveryError, Visit, Walked, check_rest, judge, list, no_start, read_header, start_link, walk,
 };
@@ -39,6 +39,8 @@ pub struct CheckReport {
     pub newest: Option<HashedHeader>,
     /// Whether the ledger was closed cleanly, or is empty.
     pub closed: bool,
+    /// The segment that the ledger ends with, if that is closed and the next one is not there.
+    pub ends_segment: Option<u64>,
     /// A torn tail, which the next opening for writing will cut.
     pub torn: Option<Cut>,
 }
@@ -91,6 +93,10 @@ pub fn check_from(
         check_rest(&mut window, &segment, walked.offset)?;
     }
     report.newest = link.last().and_then(|last| last.newest);
+    report.ends_segment = link.last().filter(|last| last.kind == FrameKind::End).map(|last| last.segment);
+    if files.iter().any(|file| report.ends_segment.is_some_and(|ended| ended < file.number)) {
+        report.ends_segment = None;
+    }
     report.closed = link.only_mark_follows() && report.torn.is_none();
     Ok(report)
 }

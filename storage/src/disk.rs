@@ -108,6 +108,20 @@ pub enum DiskError {
         /** The first byte behind those asked for. */
         end: u64,
     },
+    /// Under the segment's name there is a directory, a pipe or a device.
+    #[error("segment {segment} is no file, but a directory, a pipe or a device; put the ledger's own file there")]
+    NotAFile {
+        /** The segment. */
+        segment: u64,
+    },
+    /// One file stands under the names of two segments.
+    #[error("segments {other} and {segment} are one file under two names; remove the name that was added")]
+    Linked {
+        /** The later segment. */
+        segment: u64,
+        /** The earlier one. */
+        other: u64,
+    },
     /// A process that ended has writes under way still.
     #[error(
         "segment {segment}: writes of a process that ended have not finished; look whether the disk hangs, and try again"
@@ -135,6 +149,8 @@ impl DiskError {
             Self::Exists { .. } => "disk.exists",
             Self::Missing { .. } => "disk.missing",
             Self::Short { .. } => "disk.short",
+            Self::NotAFile { .. } => "disk.not_a_file",
+            Self::Linked { .. } => "disk.linked",
             Self::Busy { .. } => "disk.busy",
             Self::Unaligned { .. } => "disk.unaligned",
         }

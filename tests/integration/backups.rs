@@ -213,7 +213,7 @@ fn nothing_else_is_replaced() {
     std::fs::write(full.join("letter"), "dear").unwrap();
     assert_eq!(code(&full), "backup.exists");
     assert_eq!(std::fs::read_to_string(full.join("letter")).unwrap(), "dear");
-    assert_eq!(code(&place.path()), "backup.exists");
+    assert_eq!(code(&place.path()), "backup.inside");
     let other = Place::new();
     other.create().close().unwrap();
     back_up(&other.path(), &out);

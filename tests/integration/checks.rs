@@ -38,7 +38,7 @@ fn a_check_since_a_record_starts_at_its_segment_and_says_so() {
     let whole = check_ledger(&place.path(), None, &mut |_, _| {}).unwrap();
     assert_eq!((whole.since, whole.records, whole.bytes), (0, 21, whole.segments * SMALL));
     let mut starts = Vec::new();
-    for seq in 0..25 {
+    for seq in 0..=21 {
         let (mut last, mut total) = (0, 0);
         let options = CheckOptions { since: Some(seq), ..CheckOptions::default() };
         let report = check_with(&place.path(), &options, &mut |done, of| (last, total) = (done, of)).unwrap();
@@ -116,4 +116,65 @@ fn a_wrong_index_is_told_when_the_log_is_sound() {
     let fresh = ledger().0;
     std::fs::remove_file(fresh.path().join("index/0000000001.idx")).unwrap();
     assert_eq!(check(&fresh.path(), None, None).unwrap().indexes_missing, [1]);
+}
+
+#[test]
+fn a_check_since_a_record_that_is_gone_is_told() {
+    let place = Place::new();
+    let ledger = place.create();
+    append(&ledger, 0..9);
+    let size = ledger.reader().next_seq();
+    ledger.close().unwrap();
+    let since = |since| {
+        let options = CheckOptions { since: Some(since), ..CheckOptions::default() };
+        check_with(&place.path(), &options, &mut |_, _| {}).map(|report| report.records)
+    };
+    assert_eq!(since(size).unwrap(), size, "nothing was added since");
+    for beyond in [size + 1, u64::MAX] {
+        assert_eq!(since(beyond).unwrap_err().code(), "check.since_beyond");
+    }
+}
+
+#[test]
+fn a_check_changes_nothing_and_says_where_a_segment_may_be_missing() {
+    let place = Place::new();
+    let ledger = place.create();
+    append(&ledger, 0..9);
+    ledger.close().unwrap();
+    let lock = place.path().join("lock");
+    let before = (std::fs::read(&lock).unwrap(), std::fs::metadata(&lock).unwrap().modified().unwrap());
+    let check = || check_with(&place.path(), &CheckOptions::default(), &mut |_, _| {}).unwrap();
+    assert_eq!(check().ends_segment, None);
+    assert_eq!((std::fs::read(&lock).unwrap(), std::fs::metadata(&lock).unwrap().modified().unwrap()), before);
+    // The newest segment that has begun, and the prepared one if there is one.
+    let mut segments: Vec<_> =
+        std::fs::read_dir(place.path().join("segments")).unwrap().map(|it| it.unwrap().path()).collect();
+    segments.sort();
+    let keep = segments.len() as u64 - 1;
+    let last = check().segments - 1;
+    for path in segments.iter().skip(last.min(keep) as usize) {
+        std::fs::remove_file(path).unwrap();
+    }
+    assert_eq!(check().ends_segment, Some(last.min(keep) - 1));
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_told_and_not_waited_for() {
+    let place = Place::new();
+    let ledger = place.create();
+    append(&ledger, 0..9);
+    ledger.close().unwrap();
+    let instead = |name: &str| {
+        let path = place.path().join(name);
+        let aside = place.beside("aside");
+        std::fs::rename(&path, &aside).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+        let result = check_with(&place.path(), &CheckOptions::default(), &mut |_, _| {});
+        std::fs::remove_file(&path).unwrap();
+        std::fs::rename(&aside, &path).unwrap();
+        result
+    };
+    assert_eq!(instead("annals.toml").unwrap_err().code(), "home.not_a_file");
+    assert!(instead("segments/0000000001.seg").is_err());
+    assert_eq!(instead("index/0000000000.idx").unwrap().indexes_missing, [0]);
 }

@@ -153,3 +153,18 @@ fn nobody_but_the_ledger_key_reopens() {
     assert_eq!(refusal.code(), "engine.author");
     assert_eq!(ledger.reader().next_seq(), 2);
 }
+
+#[test]
+fn a_backup_without_its_note_is_a_backup_still() {
+    let place = Place::new();
+    let ledger = place.create();
+    append(&ledger, 0..3);
+    ledger.close().unwrap();
+    let out = place.beside("backup");
+    annals::backup(&place.path(), &out, &mut |_, _| {}).unwrap();
+    std::fs::remove_file(out.join("place")).unwrap();
+    std::fs::copy(place.path().join("ledger.key"), out.join("ledger.key")).unwrap();
+    assert_eq!(refused(&out).code(), "open.backup");
+    let inside = annals::backup(&place.path(), &place.path().join("segments/b"), &mut |_, _| {}).unwrap_err();
+    assert_eq!(inside.code(), "backup.inside");
+}

@@ -56,6 +56,7 @@ fn sound(report: &CheckReport, as_json: bool) -> Result<u8, CommandError> {
             "bytes": report.bytes,
             "root": report.root.to_string(),
             "closed": report.closed,
+            "ends_segment": report.ends_segment,
             "torn": torn,
             "indexes_missing": report.indexes_missing,
             "since": report.since,
@@ -84,6 +85,13 @@ fn sound(report: &CheckReport, as_json: bool) -> Result<u8, CommandError> {
         )?;
     } else if !report.closed {
         writeln!(out, "not closed cleanly; nothing is missing")?;
+    }
+    if let Some(segment) = report.ends_segment {
+        let next = segment + 1;
+        writeln!(
+            out,
+            "it ends with the end of segment {segment}, and segment {next} is not there: not made yet, or gone; a checkpoint kept elsewhere tells (--checkpoint)"
+        )?;
     }
     for segment in &report.indexes_missing {
         writeln!(out, "index of segment {segment} is missing; the next look-up or `annals repair` makes it again")?;

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -100,6 +100,10 @@ impl FileDisk {
             return Ok(Arc::clone(&open.file));
         }
         let path = self.path(number);
+        // Opening a pipe would wait for somebody to write to it.
+        if std::fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(DiskError::NotAFile { segment: number });
+        }
         let open = |flags: OFlags| {
             OpenOptions::new()
                 .read(true)
@@ -135,7 +139,19 @@ impl FileDisk {
     /// [`DiskError`] if a write of another process does not end, or a file can't be opened.
     pub fn lock_newest(&self) -> Result<(), DiskError> {
         // The newest segment may be only prepared; the one before it is written to then.
-        self.segments()?.iter().rev().take(2).try_for_each(|segment| self.lock(segment.number).map(drop))
+        let newest: Vec<u64> = self.segments()?.iter().rev().take(2).map(|segment| segment.number).collect();
+        if let [segment, other] = newest[..] {
+            let identity = |number| {
+                let metadata = self.file(number)?.metadata();
+                let metadata = metadata.map_err(|error| DiskError::from_io(&error, Operation::Open, number, 0))?;
+                Ok((metadata.dev(), metadata.ino()))
+            };
+            // It would wait for its own lock.
+            if identity(segment)? == identity(other)? {
+                return Err(DiskError::Linked { segment, other });
+            }
+        }
+        newest.into_iter().try_for_each(|number| self.lock(number).map(drop))
     }
 
     /// Lets other writers at the segments: nothing is written through this disk any more.
@@ -360,6 +376,15 @@ mod tests {
         assert_eq!([0, 1, 2, 3].map(is_free), [true; 4], "though somebody still holds {held:?}");
         (0..4).for_each(|number| drop(disk.check_place(number, 0, PAGE_SIZE).unwrap()));
         assert_eq!([0, 1, 2, 3].map(is_free), [true, true, false, false]);
+    }
+
+    #[test]
+    fn one_file_under_two_names_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = FileDisk::new(directory.path(), Access::Write);
+        disk.create_segment(0, 2 * PAGE_SIZE as u64, &PageBuffer::new(PAGE_SIZE)).unwrap();
+        std::fs::hard_link(disk.path(0), disk.path(1)).unwrap();
+        assert_eq!(disk.lock_newest(), Err(DiskError::Linked { segment: 1, other: 0 }));
     }
 
     #[test]

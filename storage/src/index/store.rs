@@ -80,6 +80,10 @@ impl FileIndexStore {
 impl IndexStore for FileIndexStore {
     fn open(&self, segment: u64) -> Result<Option<Arc<dyn ReadAt>>, DiskError> {
         let error = |error: io::Error| DiskError::from_io(&error, Operation::Open, segment, 0);
+        // A pipe would be waited for. Whatever is no file is no index: derived data keeps nobody from reading.
+        if fs::metadata(self.path(segment)).is_ok_and(|metadata| !metadata.is_file()) {
+            return Ok(None);
+        }
         match File::open(self.path(segment)) {
             Ok(file) => {
                 let size = file.metadata().map_err(error)?.len();
