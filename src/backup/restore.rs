@@ -145,7 +145,9 @@ fn copy(
     for listed in &manifest.files {
         let path = to.join(&listed.path);
         let file = File::create_new(&path).map_err(io_error("create", &path))?;
-        if newest == Some(listed) {
+        // No more is reserved than there is to copy, whatever the manifest says.
+        let is_whole = std::fs::metadata(backup.join(&listed.path)).is_ok_and(|there| there.len() == listed.size);
+        if newest == Some(listed) && is_whole {
             reserve(&file, listed).map_err(|error| io_error("reserve", &path)(error.into()))?;
         }
         Manifest::read_file(backup, listed, &mut |offset, chunk| {
