@@ -227,7 +227,6 @@ impl Home {
         let number = format!("{}\n", std::process::id());
         // The number is for people: a full disk, which takes no byte of it, keeps nobody out.
         let _ = file.set_len(0).and_then(|()| file.write_all(number.as_bytes()));
-        self.settle_names()?;
         Ok(Lock { _file: file })
     }
 
@@ -270,10 +269,9 @@ impl Home {
         }
     }
 
-    /// Makes names durable that a killed writer gave and did not sync: a segment's, or the ledger's own. A power cut would
-    /// take them, with all that was appended since.
-    fn settle_names(&self) -> Result<(), HomeError> {
-        sync_directory(&self.segments())?;
+    /// Makes the ledger's own name durable, and those in its directory, which a killed writer may have given and not synced: a
+    /// power cut would take them, with all that was appended since. Recovery does the same for the segments' names.
+    pub(crate) fn settle_names(&self) -> Result<(), HomeError> {
         sync_directory(&self.root)?;
         // The directory that holds it really, whatever it was called by.
         let root = self.root.canonicalize().map_err(io_error("find", &self.root))?;

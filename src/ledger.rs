@@ -138,6 +138,7 @@ impl Ledger {
         make_device: impl FnOnce(&Arc<FileDisk>) -> Result<Opened, OpenError>,
     ) -> Result<Self, OpenError> {
         let lock = home.lock()?;
+        home.settle_names()?;
         let going_on = GoingOn::ask(home, &options)?;
         // Derived data: if its directory was removed, it is made again; if that fails, memory answers.
         let _ = std::fs::create_dir(home.index());
