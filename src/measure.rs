@@ -7,8 +7,8 @@ use crate::ledger::open_device;
 use crate::open_error::OpenError;
 use crate::options::DeviceChoice;
 use annals_core::limits::{PAGE_SIZE, SEGMENT_SIZE_MIN};
-use annals_core::record::{Record, record_id};
-use annals_core::signature::verify_heads;
+use annals_core::record::{Record, contents_hold, record_id};
+use annals_core::signature::{Library, verify_heads};
 use annals_storage::buffer::PageBuffer;
 use annals_storage::device::{Completion, Device, Write, WriteKind};
 use annals_storage::disk::{Access, Disk, DiskError, FileDisk};
@@ -39,6 +39,11 @@ pub struct DiskSpeed {
     pub durable_4k_write_us_p99: u64,
     /// Durable writes of 1 MiB, two in flight: MB (10^6 bytes) a second.
     pub mb_per_s: u64,
+}
+
+/// Short name of the library that verifies signatures on this machine, in this build.
+pub fn signature_library() -> &'static str {
+    Library::of_this_machine().name()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
@@ -87,9 +92,11 @@ fn verify_rate(records: &[Record<'_>], batch_size: usize, time: Duration) -> u64
 
 /// How many of the chunk are right.
 fn verify_chunk(chunk: &[Record<'_>]) -> usize {
-    let contents = chunk.iter().filter(|record| record.verify_content().is_ok()).count();
+    let pairs: Vec<_> = chunk.iter().map(|record| (record.head_bytes, record.payload)).collect();
+    let mut valid = vec![false; pairs.len()];
+    contents_hold(&pairs, &mut valid);
+    let contents = valid.iter().filter(|valid| **valid).count();
     let heads: Vec<_> = chunk.iter().map(|record| record.head_bytes).collect();
-    let mut valid = vec![false; heads.len()];
     verify_heads(&heads, &mut valid, &mut UnwrapErr(SysRng));
     for head in &heads {
         std::hint::black_box(record_id(head));

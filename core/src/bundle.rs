@@ -8,9 +8,12 @@
 //! length-prefixed bytes, in which one item could imitate another. Source: `docs/FORMAT.md`, "Bundle".
 
 use crate::hash::{ContentHash, ItemHash};
+use crate::lanes;
 use crate::limits::{ITEM_COUNT_MAX, PAYLOAD_SIZE_MAX, SALT_SIZE};
 
 const CONTEXT: &str = "annals.bundle.v1";
+/// Items whose hashes are made side by side and then hashed together.
+const HASHED_AT_ONCE: usize = 256;
 
 /// Why a payload is no well-formed bundle.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -155,8 +158,16 @@ impl<'a> Bundle<'a> {
     /// The content hash of the bundle.
     pub fn content_hash(&self) -> ContentHash {
         let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
-        for item in self.items() {
-            hasher.update(item_hash(item).as_bytes());
+        let mut hashes = [[0; 32]; HASHED_AT_ONCE];
+        for first in (0..self.item_count()).step_by(HASHED_AT_ONCE) {
+            let count = HASHED_AT_ONCE.min(self.item_count() - first);
+            let items = (first..first + count).filter_map(|index| self.item(index));
+            lanes::hash_each(items, |number, hash| {
+                if let Some(place) = hashes.get_mut(number) {
+                    *place = hash;
+                }
+            });
+            hasher.update(hashes.get(..count).unwrap_or_default().as_flattened());
         }
         ContentHash::from_bytes(*hasher.finalize().as_bytes())
     }

@@ -6,6 +6,7 @@
 
 mod bytes;
 pub mod hash;
+pub mod lanes;
 pub mod limits;
 
 pub mod bundle;

@@ -1,10 +1,10 @@
-//! The equation of ZIP-215, summed over many heads, against the single form and against the engine's library: on
-//! signatures with torsion in R and A and in encodings that are not canonical, which ZIP-215 takes, and on damaged ones.
+//! The equation of ZIP-215, summed over many heads, against the single form and against every library that the engine may
+//! verify with: on signatures with torsion in R and A and in encodings that are not canonical, which ZIP-215 takes, and on damaged ones.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "tests")]
 
 use annals_core::limits::HEAD_SIZE;
 use annals_core::record::signed_message;
-use annals_core::signature::{EquationBatch, verify_head, verify_head_by_equation, verify_heads};
+use annals_core::signature::{EquationBatch, Library, verify_head_by_equation};
 use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
 use curve25519_dalek::scalar::Scalar;
 use proptest::prelude::*;
@@ -121,15 +121,18 @@ fn all_hold(heads: &[&[u8; HEAD_SIZE]], randomness: &mut Counter) -> bool {
     batch.holds(randomness)
 }
 
-/// What all four ways say, if they agree.
+/// What all ways say, alone and together, if they agree.
 fn verdicts(heads: &[[u8; HEAD_SIZE]], seed: u64) -> Vec<bool> {
     let refs: Vec<_> = heads.iter().collect();
-    let mut by_library = vec![false; refs.len()];
-    verify_heads(&refs, &mut by_library, &mut Counter(seed));
     let single: Vec<bool> = refs.iter().map(|head| verify_head_by_equation(head)).collect();
     assert_eq!(all_hold(&refs, &mut Counter(seed)), single.iter().all(|valid| *valid));
-    assert_eq!(by_library, single);
-    assert_eq!(refs.iter().map(|head| verify_head(head)).collect::<Vec<_>>(), single);
+    for library in Library::ALL {
+        let mut together = vec![false; refs.len()];
+        library.verify_heads(&refs, &mut together, &mut Counter(seed));
+        assert_eq!(together, single, "{} in batches", library.name());
+        let alone: Vec<_> = refs.iter().map(|head| library.verify_head(head)).collect();
+        assert_eq!(alone, single, "{} alone", library.name());
+    }
     single
 }
 
@@ -143,13 +146,18 @@ proptest! {
     }
 
     #[test]
-    fn one_bad_among_good_is_named_by_all_ways(
-        twists in prop::collection::vec(twist(), 2..60), bad in damage(), at in any::<prop::sample::Index>(), seed in any::<u64>(),
+    fn bad_ones_among_good_are_named_by_all_ways(
+        twists in prop::collection::vec(twist(), 2..200),
+        bad in prop::collection::vec((damage(), any::<prop::sample::Index>()), 1..4),
+        seed in any::<u64>(),
     ) {
         let mut heads: Vec<_> = (0..=u8::MAX).cycle().zip(&twists).map(|(number, twist)| signed(number, *twist)).collect();
-        let at = at.index(heads.len());
-        heads[at] = signed(7, bad);
-        let expected: Vec<bool> = (0..heads.len()).map(|index| index != at).collect();
+        let mut expected = vec![true; heads.len()];
+        for (damage, at) in bad {
+            let at = at.index(heads.len());
+            heads[at] = signed(7, damage);
+            expected[at] = false;
+        }
         prop_assert_eq!(verdicts(&heads, seed), expected);
     }
 }

@@ -12,10 +12,13 @@ use annals_core::limits::HEAD_SIZE;
 use annals_core::record::{self, Head};
 use annals_core::signature;
 use rand_core::CryptoRng;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Most signatures verified together: beyond it a batch gains little, and the first results come later.
 const SIGNATURE_COUNT_MAX: usize = 4096;
+/// Contents hashed side by side.
+const CONTENT_COUNT_MAX: usize = 256;
 /// Sources remembered as suspect; a later one may push an earlier one out.
 const SUSPECT_COUNT_MAX: u32 = 64;
 /// Good records that a suspect source sends before it is trusted again.
@@ -91,6 +94,32 @@ pub struct Tally {
     pub bad_content: u32,
 }
 
+/// Which of these entries' contents hold, or were checked by their callers; at most `CONTENT_COUNT_MAX`.
+fn contents(batch: &Batch<'_, '_>, indices: Range<usize>) -> [bool; CONTENT_COUNT_MAX] {
+    let mut hold = [true; CONTENT_COUNT_MAX];
+    let mut unchecked = [(&[0; HEAD_SIZE], &[] as &[u8]); CONTENT_COUNT_MAX];
+    let mut places = [0; CONTENT_COUNT_MAX];
+    let mut count = 0;
+    for (place, index) in indices.enumerate() {
+        if let Some(Unverified { head, payload, content_checked: false, .. }) = batch.entry(index)
+            && let (Some(to), Some(at)) = (unchecked.get_mut(count), places.get_mut(count))
+        {
+            (*to, *at) = ((head, payload), place);
+            count += 1;
+        }
+    }
+    let mut answers = [false; CONTENT_COUNT_MAX];
+    if let (Some(unchecked), Some(answers)) = (unchecked.get(..count), answers.get_mut(..count)) {
+        record::contents_hold(unchecked, answers);
+    }
+    for (place, answer) in places.iter().zip(answers).take(count) {
+        if let Some(holds) = hold.get_mut(*place) {
+            *holds = answer;
+        }
+    }
+    hold
+}
+
 /// A verifier: the scratch memory of one thread.
 #[derive(Debug)]
 pub struct Verifier {
@@ -144,15 +173,19 @@ impl Verifier {
     fn sort_out(&mut self, batch: &mut Batch<'_, '_>, tally: &mut Tally) {
         self.together.clear();
         self.apart.clear();
-        for index in 0..batch.len() {
-            let Some(Unverified { head, payload, source, content_checked }) = batch.entry(index) else { continue };
-            if !content_checked && !content_holds(head, payload) {
-                batch.finish(index, Verification::BadContent);
-                tally.bad_content += 1;
-            } else if self.suspects.is_suspect(source) {
-                self.apart.push((source, index));
-            } else {
-                self.together.push(index);
+        for first in (0..batch.len()).step_by(CONTENT_COUNT_MAX) {
+            let indices = first..batch.len().min(first + CONTENT_COUNT_MAX);
+            let hold = contents(batch, indices.clone());
+            for (index, holds) in indices.zip(hold) {
+                let Some(source) = batch.entry(index).map(|entry| entry.source) else { continue };
+                if !holds {
+                    batch.finish(index, Verification::BadContent);
+                    tally.bad_content += 1;
+                } else if self.suspects.is_suspect(source) {
+                    self.apart.push((source, index));
+                } else {
+                    self.together.push(index);
+                }
             }
         }
         self.apart.sort_unstable();
