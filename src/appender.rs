@@ -1,14 +1,15 @@
 //! Appending: a producer's end of an open ledger, and the answer it waits for.
 
 use crate::gate::{Gated, Met, gate, lookup, verify};
+use crate::memory::appender_bytes;
 use crate::refusal::Refusal;
 use crate::shared::Shared;
 use annals_core::hash::AuthorId;
 use annals_core::limits::{HEAD_SIGNED_SIZE, HEAD_SIZE};
 use annals_core::record::{Head, record_id, verify_content};
-use annals_ordering::registry::Source;
+use annals_ordering::registry::{RegistryFull, Source};
 use annals_ordering::ring::{Entry, Known, Pushback};
-use annals_ordering::slots::{Outcome, RefusalCode};
+use annals_ordering::slots::{Outcome, RefusalCode, Slots};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,6 +28,33 @@ pub struct Ack {
     pub height: u64,
 }
 
+/// Why there is no further appender. Nothing has changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoAppender {
+    /// As many are in use as the options allow.
+    #[error(transparent)]
+    Full(#[from] RegistryFull),
+    /// The slots of another one would take more memory than the options allow.
+    #[error(
+        "another appender would take the ledger beyond its {allowed} bytes of memory; drop some, raise memory_max, or make outstanding_max smaller"
+    )]
+    Memory {
+        /** Bytes that the options allow. */
+        allowed: u64,
+    },
+}
+
+impl NoAppender {
+    /// Stable machine name; never renamed, only added to.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Full(full) => full.code(),
+            Self::Memory { .. } => "appender.memory",
+        }
+    }
+}
+
 /// What an appender's answers come through.
 #[derive(Debug)]
 struct Line {
@@ -37,6 +65,7 @@ struct Line {
 impl Drop for Line {
     fn drop(&mut self) {
         self.shared.registry.unregister(&self.source);
+        self.shared.memory.give_back(appender_bytes(self.source.slots().count()));
     }
 }
 
@@ -52,8 +81,16 @@ pub struct Appender {
 }
 
 impl Appender {
-    pub(crate) fn new(shared: Arc<Shared>, source: Arc<Source>) -> Self {
-        Self { line: Arc::new(Line { shared, source }), met: Met::new(), sizes: Vec::new() }
+    /// An appender that may have so many records outstanding.
+    pub(crate) fn new(shared: &Arc<Shared>, outstanding_max: u32) -> Result<Self, NoAppender> {
+        let bytes = appender_bytes(outstanding_max as usize);
+        if !shared.memory.take(bytes) {
+            return Err(NoAppender::Memory { allowed: shared.memory.most() });
+        }
+        let registered = shared.registry.register(Arc::new(Slots::new(outstanding_max)));
+        let source = registered.inspect_err(|_| shared.memory.give_back(bytes))?;
+        let line = Arc::new(Line { shared: Arc::clone(shared), source });
+        Ok(Self { line, met: Met::new(), sizes: Vec::new() })
     }
 
     /// Appends one record, head and payload.

@@ -7,6 +7,7 @@ use crate::authors::Authors;
 use crate::clock::Time;
 use crate::engine::{Engine, EntropyVerifier, Parts};
 use crate::loading::{Loader, read_genesis};
+use crate::memory::Budget;
 use crate::open_error::OpenError;
 use crate::options::Options;
 use crate::query::Query;
@@ -98,6 +99,7 @@ impl Opening {
     pub(crate) fn assemble(self, options: &Options, device: Box<dyn Device>) -> Result<Assembled, OpenError> {
         let Self { material: Material { disk, key, segment_size, time, .. }, found, bytes_read, .. } = self;
         let name = device.name();
+        let memory = Budget::new(segment_size, options)?;
         let (ring, drain) = Ring::new(options.ring_size, PAYLOAD_SIZE_MAX)?;
         let registry = Arc::new(Registry::new(options.appender_count_max.saturating_add(1)));
         let shared = Arc::new(Shared {
@@ -112,6 +114,7 @@ impl Opening {
             cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             idle_workers: AtomicU32::new(0),
             lookers: AtomicU32::new(0),
+            memory,
             jobs: Jobs::default(),
             closing: AtomicBool::new(false),
             stopped: AtomicBool::new(false),

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::appender::{Ack, Appender};
+use crate::appender::{Ack, Appender, NoAppender};
 use crate::assembly::{Assembled, Material, Opening};
 use crate::clock::{Reading, Time};
 use crate::creating::create;
@@ -11,6 +11,7 @@ use crate::engine::work;
 use crate::follower::{FollowError, Follower, Following, Position};
 use crate::home::{Home, Lock};
 use crate::matching::check_segment_size;
+use crate::memory::Budget;
 use crate::open_error::OpenError;
 use crate::options::{Creation, DeviceChoice, Options};
 use crate::reader::Reader;
@@ -25,8 +26,6 @@ use annals_core::hash::LedgerId;
 use annals_core::record::Kind;
 use annals_core::reopening::Reopening;
 use annals_core::signature::SigningKey;
-use annals_ordering::registry::RegistryFull;
-use annals_ordering::slots::Slots;
 use annals_storage::device::{Opened, Preference, UringError, open as open_preferred};
 use annals_storage::disk::{Access, Disk, FileDisk};
 use annals_storage::frame::Slot;
@@ -111,6 +110,8 @@ impl Ledger {
     ///
     /// [`OpenError`]; then there is no ledger.
     pub fn create(path: &Path, creation: &Creation, options: Options) -> Result<Self, OpenError> {
+        // What would refuse the opening comes before anything is made.
+        Budget::new(creation.segment_size, &options)?;
         let home = create(path, creation)?;
         Self::open_home(&home, path, options)
     }
@@ -154,7 +155,7 @@ impl Ledger {
         let Opened { device, refusal: device_refusal } = make_device(&files)?;
         let Assembled { shared, engine, disk, cut, bytes_read, device } = opening.assemble(&options, device)?;
         let outstanding_max = options.outstanding_max;
-        let ticker = Mutex::new(appender(&shared, 16).map_err(|full| OpenError::System {
+        let ticker = Mutex::new(Appender::new(&shared, 16).map_err(|full| OpenError::System {
             operation: "make an appender",
             source: std::io::Error::other(full.to_string()),
         })?);
@@ -258,9 +259,14 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// [`RegistryFull`] if as many appenders are in use as the options allow.
-    pub fn appender(&self) -> Result<Appender, RegistryFull> {
-        appender(&self.shared, self.outstanding_max)
+    /// [`NoAppender`] if as many are in use as the options allow, by number or by memory.
+    pub fn appender(&self) -> Result<Appender, NoAppender> {
+        Appender::new(&self.shared, self.outstanding_max)
+    }
+
+    /// Bytes that this writer holds in memory at most, see [`Options::memory_max`].
+    pub fn memory_max(&self) -> u64 {
+        self.shared.memory.most()
     }
 
     /// A way to look.
@@ -340,11 +346,6 @@ impl Drop for Ledger {
         // Who wants to know how it went calls `close`.
         let _ = self.shut_down();
     }
-}
-
-fn appender(shared: &Arc<Shared>, outstanding_max: u32) -> Result<Appender, RegistryFull> {
-    let source = shared.registry.register(Arc::new(Slots::new(outstanding_max)))?;
-    Ok(Appender::new(Arc::clone(shared), source))
 }
 
 fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, OpenError> {

@@ -165,6 +165,16 @@ pub enum OpenError {
     /// The record that says why the ledger went on was not ordered.
     #[error("the record that reopens the ledger: {0}")]
     Reopening(Refusal),
+    /// The options allow less memory than the ledger needs.
+    #[error(
+        "the ledger needs {needed} bytes of memory for its ring, blocks, indexes and authors, and may take {allowed}: raise memory_max, or make ring_size, author_count_max or outstanding_max smaller"
+    )]
+    Memory {
+        /** Bytes it needs. */
+        needed: u64,
+        /** Bytes it may take. */
+        allowed: u64,
+    },
     /// The ring can't be made as large as asked for.
     #[error(transparent)]
     Ring(#[from] RingError),
@@ -209,6 +219,7 @@ impl OpenError {
             Self::OlderThanCheckpoint { .. } => "reopen.older",
             Self::OtherTree { .. } => "reopen.other_tree",
             Self::Reopening(error) => error.code(),
+            Self::Memory { .. } => "open.memory",
             Self::Ring(error) => error.code(),
             Self::System { .. } => "open.system",
             Self::Halted(_) => "ledger.halted",

@@ -74,6 +74,10 @@ pub struct Options {
     pub appender_count_max: u32,
     /// Records that one appender may have outstanding.
     pub outstanding_max: u32,
+    /// Bytes that the writer may hold in memory for records on their way, their indexes, authors and appenders; none: 256 MiB, or
+    /// more where large segments ask for it. [`crate::Ledger::memory_max`] tells it. An appender that does not fit is refused, and
+    /// a ledger that can't be held in it is not opened.
+    pub memory_max: Option<u64>,
     /// Authors remembered beyond a segment's end, some 400 bytes each; those of the open segment always are.
     pub author_count_max: usize,
     /// Which device writes.
@@ -99,7 +103,8 @@ impl Default for Options {
             verifier_count: None,
             appender_count_max: 1024,
             outstanding_max: 16_384,
-            author_count_max: 262_144,
+            memory_max: None,
+            author_count_max: 131_072,
             device: DeviceChoice::Best,
             policy: None,
             clock_jump_max: Duration::from_hours(7 * 24),

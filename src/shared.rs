@@ -5,6 +5,7 @@
 
 use crate::authors::Authors;
 use crate::clock::look_for;
+use crate::memory::Budget;
 use crate::policy::Policy;
 use crate::query::Query;
 use annals_core::hash::LedgerId;
@@ -124,6 +125,8 @@ pub(crate) struct Shared {
     pub(crate) cores: usize,
     /// Workers that sleep or look for work.
     pub(crate) idle_workers: AtomicU32,
+    /// What is left to appenders of the memory that the options allow.
+    pub(crate) memory: Budget,
     pub(crate) jobs: Jobs,
     /// No record is let in any more.
     pub(crate) closing: AtomicBool,

@@ -5,8 +5,8 @@
 
 use annals::{
     BackupError, BuildError, CheckError, CloseError, DiskError, Fault, Halted, HexError, HomeError, IndexError,
-    KeyPathError, ManifestError, OpenError, QueryError, ReadError, ReceiptJsonError, RecoveryError, Refusal,
-    RegistryFull, RepairError, RestoreError, ScrubError, VkeyError,
+    KeyPathError, ManifestError, NoAppender, OpenError, QueryError, ReadError, ReceiptJsonError, RecoveryError,
+    Refusal, RepairError, RestoreError, ScrubError, VkeyError,
 };
 use std::io;
 use std::path::PathBuf;
@@ -69,7 +69,7 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Build(#[from] BuildError),
     #[error(transparent)]
-    Full(#[from] RegistryFull),
+    Appender(#[from] NoAppender),
     #[error("job file {}: {reason}", path.display())]
     Job { path: PathBuf, reason: &'static str },
     #[error("{0}")]
@@ -102,7 +102,7 @@ impl CommandError {
             Self::Check(_) | Self::Scrub(_) => NEGATIVE,
             Self::Repair(RepairError::Open(error)) => open_code(error),
             Self::Repair(RepairError::Write(IndexError::Write { source: DiskError::Full { .. }, .. })) => TRY_LATER,
-            Self::Full(_) => TRY_LATER,
+            Self::Appender(_) => TRY_LATER,
             Self::Read { .. }
             | Self::Write { .. }
             | Self::Output(_)

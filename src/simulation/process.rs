@@ -8,7 +8,6 @@ use crate::open_error::OpenError;
 use crate::options::Options;
 use crate::reader::Reader;
 use crate::shared::{Job, Shared};
-use annals_ordering::slots::Slots;
 use annals_storage::device::Device;
 use annals_storage::disk::{Dice, Disk, SimulatedDevice, SimulatedDisk};
 use annals_storage::index::IndexStore;
@@ -47,8 +46,7 @@ impl Process {
     }
 
     pub(super) fn appender(&self) -> Appender {
-        let source = self.shared.registry.register(Arc::new(Slots::new(OUTSTANDING_MAX))).unwrap();
-        Appender::new(Arc::clone(&self.shared), source)
+        Appender::new(&self.shared, OUTSTANDING_MAX).unwrap()
     }
 
     pub(super) fn reader(&self) -> Reader {

@@ -1,7 +1,9 @@
 //! Bad input: each kind is refused with its own code, at the right place, and changes nothing.
 
 use crate::support::{Place, key, options, record};
-use annals::{Creation, Fault, Kind, Ledger, LedgerId, Options, Policy, Record, RecordBuilder, Refusal};
+use annals::{
+    Creation, Fault, Kind, Ledger, LedgerId, NoAppender, OpenError, Options, Policy, Record, RecordBuilder, Refusal,
+};
 use std::sync::Arc;
 
 /// Offers bytes alone and between good records; the codes that both ways give.
@@ -123,4 +125,33 @@ fn a_flood_is_pushed_back_and_loses_nothing() {
         assert_eq!(acks.len(), 100);
     }
     assert_eq!(ledger.reader().next_seq(), 301);
+}
+
+#[test]
+fn memory_is_bounded_by_its_option() {
+    let place = Place::new();
+    let creation = Creation { segment_size: 2 << 20, ..Creation::open("annals.example/test") };
+    let small = Options { author_count_max: 1000, ring_size: 8 << 20, ..options() };
+    let needed = match Ledger::create(&place.path(), &creation, Options { memory_max: Some(1 << 20), ..small.clone() })
+    {
+        Err(OpenError::Memory { needed, allowed }) => {
+            assert_eq!(allowed, 1 << 20);
+            needed
+        }
+        other => panic!("{other:?}"),
+    };
+    assert!(!place.path().exists(), "nothing was made");
+    assert!((8 << 20..32 << 20).contains(&needed), "the ring and some frames: {needed}");
+    // Room for three appenders beside what the ledger needs with one.
+    let slots = u64::from(small.outstanding_max) * 17;
+    let allowed = needed + 2 * slots;
+    let ledger = Ledger::create(&place.path(), &creation, Options { memory_max: Some(allowed), ..small }).unwrap();
+    assert_eq!(ledger.memory_max(), allowed);
+    // The ledger's own way in took some, so two are left.
+    let first = [ledger.appender().unwrap(), ledger.appender().unwrap()];
+    let refused = ledger.appender().unwrap_err();
+    assert_eq!((refused.code(), refused), ("appender.memory", NoAppender::Memory { allowed }));
+    drop(first);
+    assert!(ledger.appender().is_ok(), "what an appender took is given back");
+    ledger.close().unwrap();
 }

@@ -1,0 +1,118 @@
+//! How much memory a writer holds at most, counted before it is opened.
+//!
+//! | what | bytes |
+//! |---|---|
+//! | ring | its size, and a state word of 4 bytes for each cell of 64 |
+//! | blocks | three of the largest frame: one that is filled, two that are written; 1 MiB of runway |
+//! | indexes | 32 bytes a record of the open segment, of one that waits for its file, and that file's bytes |
+//! | authors | 400 bytes each, as many as are remembered beyond a segment's end |
+//! | appenders | 17 bytes for each record that one may have outstanding |
+//!
+//! All but the appenders is known at opening; they are counted as they come and go. Not counted: authors first met in the open
+//! segment beyond [`Options::author_count_max`], stacks of threads, and what the embedder holds itself, a [`crate::Pending`] of 232
+//! bytes for each record outstanding.
+
+use crate::open_error::OpenError;
+use crate::options::Options;
+use annals_core::limits::BODY_SIZE_MAX;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a writer may hold unless an option says otherwise, if its segments allow it.
+const DEFAULT: u64 = 256 << 20;
+/// Left to appenders at least, where the default is raised for large segments.
+const APPENDERS_LEAST: u64 = 32 << 20;
+/// Least bytes of a segment for a record: head, state, end.
+const RECORD_BYTES_LEAST: u64 = 204;
+/// Bytes that an index in memory, or its file, takes for a record.
+const INDEX_ENTRY_BYTES: u64 = 32;
+/// Indexes there are at a time: that of the open segment, a closed one's, and the bytes of its file.
+const INDEX_COUNT: u64 = 3;
+/// Bytes that an author takes, with the tables that find it.
+const AUTHOR_BYTES: u64 = 400;
+/// Frames in memory at a time.
+const FRAME_COUNT: u64 = 3;
+/// Bytes of runway written at a time.
+const RUNWAY_BYTES: u64 = 1 << 20;
+
+/// Bytes that may still be given to appenders.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    left: AtomicU64,
+    most: u64,
+}
+
+/// Bytes that a writer of these options holds on segments of this size, appenders left out.
+fn needed(segment_size: u64, options: &Options) -> u64 {
+    let ring = options.ring_size as u64;
+    let frame = (BODY_SIZE_MAX as u64 + BODY_SIZE_MAX as u64 / 16).min(segment_size);
+    let index = segment_size / RECORD_BYTES_LEAST * INDEX_ENTRY_BYTES;
+    let authors = (options.author_count_max as u64).saturating_mul(AUTHOR_BYTES);
+    (ring + ring / 16 + FRAME_COUNT * frame + RUNWAY_BYTES + INDEX_COUNT * index).saturating_add(authors)
+}
+
+/// Bytes of an appender's slots.
+pub(crate) const fn appender_bytes(outstanding_max: usize) -> u64 {
+    17 * outstanding_max as u64
+}
+
+impl Budget {
+    /// What is left to appenders when the rest has been taken.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Memory`] if not even one appender is.
+    pub(crate) fn new(segment_size: u64, options: &Options) -> Result<Self, OpenError> {
+        let fixed = needed(segment_size, options);
+        let most = options.memory_max.unwrap_or_else(|| DEFAULT.max(fixed.saturating_add(APPENDERS_LEAST)));
+        let least = fixed.saturating_add(appender_bytes(options.outstanding_max as usize));
+        if most < least {
+            return Err(OpenError::Memory { needed: least, allowed: most });
+        }
+        Ok(Self { left: AtomicU64::new(most - fixed), most })
+    }
+
+    /// Bytes that the writer holds at most.
+    pub(crate) const fn most(&self) -> u64 {
+        self.most
+    }
+
+    /// Takes so many bytes; whether there were as many.
+    pub(crate) fn take(&self, bytes: u64) -> bool {
+        // Relaxed, here and below: a count that hands on no data.
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
+    }
+
+    /// Gives them back.
+    pub(crate) fn give_back(&self, bytes: u64) {
+        self.left.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn defaults_fit_the_default_and_leave_room_for_a_hundred_appenders() {
+        let options = Options::default();
+        let budget = Budget::new(256 << 20, &options).unwrap();
+        assert_eq!(budget.most(), 256 << 20);
+        let appenders = (0..).take_while(|_| budget.take(appender_bytes(options.outstanding_max as usize))).count();
+        assert!(100 < appenders, "{appenders}");
+        budget.give_back(appender_bytes(options.outstanding_max as usize));
+        assert!(budget.take(appender_bytes(options.outstanding_max as usize)));
+    }
+
+    #[test]
+    fn large_segments_raise_the_default_but_not_what_was_asked_for() {
+        let options = Options::default();
+        // 4 GiB of the smallest records are 21 million, at 32 bytes, three times.
+        let most = Budget::new(4 << 30, &options).unwrap().most();
+        assert!((1900 << 20..2300 << 20).contains(&most), "{most}");
+        let asked = Options { memory_max: Some(512 << 20), ..options };
+        let refused = Budget::new(4 << 30, &asked).unwrap_err();
+        assert!(matches!(refused, OpenError::Memory { allowed, .. } if allowed == 512 << 20), "{refused}");
+        assert_eq!(Budget::new(256 << 20, &asked).unwrap().most(), 512 << 20);
+    }
+}
