@@ -1,6 +1,6 @@
 //! Appending: a producer's end of an open ledger, and the answer it waits for.
 
-use crate::gate::{Gated, Met, gate, lookup, verify};
+use crate::gate::{Gated, Met, check_open, gate, lookup, verify};
 use crate::memory::appender_bytes;
 use crate::refusal::Refusal;
 use crate::shared::Shared;
@@ -101,6 +101,10 @@ impl Appender {
     /// nonce, an author revoked since) comes through the [`Pending`].
     pub fn append(&mut self, record: &[u8]) -> Result<Pending, Refusal> {
         let shared = Arc::clone(&self.line.shared);
+        check_open(&shared)?;
+        if self.is_full_for(&[record]) {
+            return Err(Refusal::Pushback);
+        }
         let mut gated = gate(&shared, &mut self.met, record)?;
         if gated.verified.is_none() && shared.ring.is_empty() {
             // Nobody waits before it: the way through the verifiers would only cost two hand-overs.
@@ -119,6 +123,9 @@ impl Appender {
             return vec![self.append(record)];
         }
         let shared = Arc::clone(&self.line.shared);
+        if check_open(&shared).is_ok() && self.is_full_for(records) {
+            return records.iter().map(|_| Err(Refusal::Pushback)).collect();
+        }
         let gated: Vec<_> = records.iter().map(|record| gate(&shared, &mut self.met, record)).collect();
         self.claim(&gated)
     }
@@ -138,6 +145,14 @@ impl Appender {
     /// Most records that one batch may hold, at least for small payloads.
     pub fn batch_max(&self) -> usize {
         self.line.source.slots().count()
+    }
+
+    /// Whether there is no room for all these records right now. It comes before everything else, so that a flood is turned away
+    /// for a few loads, whatever it brings.
+    fn is_full_for(&self, records: &[&[u8]]) -> bool {
+        let sizes = records.iter().map(|record| record.len().saturating_sub(HEAD_SIZE));
+        let slots = self.line.source.slots();
+        !slots.has_free(records.len().min(slots.count())) || !self.line.shared.ring.has_room_for(sizes)
     }
 
     fn claim(&mut self, gated: &[Result<Gated<'_>, Refusal>]) -> Vec<Result<Pending, Refusal>> {

@@ -74,7 +74,8 @@ pub(crate) fn gate<'a>(shared: &Shared, met: &mut Met, bytes: &'a [u8]) -> Resul
     Ok(Gated { author_slot: known.slot, verified, record })
 }
 
-fn check_open(shared: &Shared) -> Result<(), Refusal> {
+/// Whether records are taken at all.
+pub(crate) fn check_open(shared: &Shared) -> Result<(), Refusal> {
     // Acquire pairs with the Release in `Shared::halt`: the cause is there.
     if shared.closing.load(Ordering::Acquire) {
         return Err(if shared.halted.lock().is_some() { Refusal::Halted } else { Refusal::Closed });

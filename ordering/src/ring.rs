@@ -221,6 +221,17 @@ impl Ring {
         self.tail.load(Ordering::Relaxed).saturating_sub(head) * CELL_SIZE as u64
     }
 
+    /// Whether there is room for records with payloads of these sizes, as far as one look tells: who is told no here is spared
+    /// all that comes before a claim. Also true of more than ever fits, which `claim` tells.
+    pub fn has_room_for(&self, payload_sizes: impl Iterator<Item = usize>) -> bool {
+        let cells = |size| u32::try_from(size).map_or(self.storage.cell_count(), entry::entry_cells);
+        // Relaxed: a hint, as above; `claim` decides.
+        let head = self.head.load(Ordering::Relaxed);
+        let used = self.tail.load(Ordering::Relaxed).saturating_sub(head);
+        let wanted = payload_sizes.map(cells).fold(0, u64::saturating_add);
+        self.storage.cell_count() < wanted || used + wanted <= self.storage.cell_count()
+    }
+
     /// Cells to pad so that an entry of `cells` that comes next at `position` does not cross the end of the buffer.
     fn padding(&self, position: u64, cells: u64) -> u64 {
         let to_end = self.storage.cell_count() - (position & (self.storage.cell_count() - 1));

@@ -192,6 +192,17 @@ impl Slots {
         Err(Pushback::SlotsOutstanding)
     }
 
+    /// Whether so many slots are free, as far as one look tells. Writes nothing.
+    pub fn has_free(&self, count: usize) -> bool {
+        let mut found = 0;
+        // Relaxed: a hint; `reserve` decides.
+        count == 0
+            || self.free.iter().any(|map| {
+                found += map.load(Ordering::Relaxed).count_ones() as usize;
+                count <= found
+            })
+    }
+
     /// Answers: for the engine, once a slot. Sleepers are told by [`Slots::wake`], once for many answers.
     ///
     /// # Panics

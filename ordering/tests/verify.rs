@@ -110,8 +110,10 @@ fn a_number_is_given_again_only_when_nothing_of_the_earlier_appender_is_outstand
 #[test]
 fn slots_run_out_come_back_and_keep_what_was_answered_before_a_halt() {
     let slots = Slots::new(70);
+    assert!(slots.has_free(70) && !slots.has_free(71));
     let all: Vec<_> = (0..70).map(|_| slots.reserve().unwrap()).collect();
     assert_eq!(slots.reserve(), Err(Pushback::SlotsOutstanding));
+    assert!(slots.has_free(0) && !slots.has_free(1));
     assert_eq!(slots.wait_timeout(all[3], Duration::from_millis(1)), None);
     slots.complete(all[3], Outcome::Final { seq: 9, height: 2 });
     slots.release(all[5]);

@@ -34,8 +34,11 @@ fn what_never_fits_is_told_apart_from_what_does_not_fit_now() {
     assert_eq!(ring.claim(&[65]).unwrap_err(), Pushback::TooLarge);
     assert_eq!(ring.claim(&[64; 6]).unwrap_err(), Pushback::TooLarge);
     assert_eq!(ring.claim(&[0; 8]).unwrap_err(), Pushback::TooLarge);
+    let has_room = |sizes: &[usize]| ring.has_room_for(sizes.iter().copied());
+    assert!(has_room(&[0; 8]) && has_room(&[64; 7]), "more than ever fits is for `claim` to tell");
     drop(ring.claim(&[0; 7]).unwrap());
     assert_eq!(ring.claim(&[64]).unwrap_err(), Pushback::RingFull);
+    assert!(has_room(&[0]) && !has_room(&[64]) && !has_room(&[0, 0]), "one of four cells is left");
     assert_eq!((ring.used(), ring.unverified(), ring.is_empty()), (28 * 64, 28 * 64, false));
     let end = skip_gaps(&drain, 0);
     drain.release_to(end);
