@@ -28,6 +28,8 @@
 mod error;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod ways;
 
 pub use error::UringError;
 
