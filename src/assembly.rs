@@ -8,6 +8,7 @@ use crate::clock::Time;
 use crate::engine::{Engine, EntropyVerifier, Parts};
 use crate::loading::{Loader, read_genesis};
 use crate::memory::Budget;
+use crate::meter::Meter;
 use crate::open_error::OpenError;
 use crate::options::Options;
 use crate::query::Query;
@@ -120,6 +121,7 @@ impl Opening {
             stopped: AtomicBool::new(false),
             obstacle: Mutex::new(None),
             halted: Mutex::new(None),
+            meter: Meter::default(),
         });
         let sequencer = announce(&shared, found.sequencer);
         let engine = Engine::new(Parts {

@@ -12,6 +12,7 @@ use crate::follower::{FollowError, Follower, Following, Position};
 use crate::home::{Home, Lock};
 use crate::matching::check_segment_size;
 use crate::memory::Budget;
+use crate::meter::Written;
 use crate::open_error::OpenError;
 use crate::options::{Creation, DeviceChoice, Options};
 use crate::reader::Reader;
@@ -248,6 +249,17 @@ impl Ledger {
     /// The failure that halted the ledger, if one did.
     pub fn halted(&self) -> Option<Halted> {
         self.shared.halted.lock().clone()
+    }
+
+    /// Bytes of written zeros that lie ahead of the data: how far a flood can go on before it writes into space that is
+    /// only allocated, which is slower. A figure of the moment.
+    pub fn runway_left(&self) -> u64 {
+        self.shared.meter.runway_left()
+    }
+
+    /// Bytes handed to the device since the ledger was opened.
+    pub fn written(&self) -> Written {
+        self.shared.meter.written()
     }
 
     /// What scrubbing in the background has found since the ledger was opened, see [`Options::scrub_rate`].

@@ -6,6 +6,7 @@
 use crate::authors::Authors;
 use crate::clock::look_for;
 use crate::memory::Budget;
+use crate::meter::Meter;
 use crate::policy::Policy;
 use crate::query::Query;
 use annals_core::hash::LedgerId;
@@ -138,6 +139,8 @@ pub(crate) struct Shared {
     pub(crate) obstacle: Mutex<Option<DiskError>>,
     /// The first failure, if there was one.
     pub(crate) halted: Mutex<Option<Halted>>,
+    /// What was written; stored by the engine alone.
+    pub(crate) meter: Meter,
 }
 
 impl Shared {

@@ -33,12 +33,16 @@ pub(super) struct Runway {
     segment: u64,
     /// Offset where they end, in bytes.
     zeroed: u64,
+    /// Offset from which on they were written without a gap, at most `zeroed`.
+    begun: u64,
+    /// The same in the segment before, whose zeros go to its end.
+    begun_before: u64,
     in_flight: Option<RunwayRange>,
 }
 
 impl Runway {
     pub(super) const fn new() -> Self {
-        Self { segment: 0, zeroed: 0, in_flight: None }
+        Self { segment: 0, zeroed: 0, begun: 0, begun_before: u64::MAX, in_flight: None }
     }
 
     /// Whether a frame in this range has to wait for the write in flight.
@@ -64,14 +68,17 @@ impl Runway {
         if self.segment < segment.number {
             (self.segment, self.zeroed) = (segment.number, 0);
         }
-        if self.segment == segment.number {
-            self.zeroed = self.zeroed.max(offset + frame_size_max(segment.size)).min(segment.size);
+        let reached = (offset + frame_size_max(segment.size)).min(segment.size);
+        if self.segment == segment.number && self.zeroed < reached {
+            // Overtaken: what lies between is not written by this runway.
+            (self.zeroed, self.begun) = (reached, reached);
         }
         let (target, ahead) = match prepared {
             _ if self.segment == segment.number && self.zeroed < segment.size => (segment, self.zeroed - offset),
             Some(next) => {
                 if self.segment == segment.number {
-                    (self.segment, self.zeroed) = (next.number, FIRST_FRAME_OFFSET);
+                    self.begun_before = self.begun;
+                    (self.segment, self.zeroed, self.begun) = (next.number, FIRST_FRAME_OFFSET, FIRST_FRAME_OFFSET);
                 }
                 (next, segment.size - offset + self.zeroed)
             }
@@ -84,6 +91,17 @@ impl Runway {
         let range = RunwayRange { ticket, segment: target.number, offset: self.zeroed, size: end - self.zeroed };
         self.in_flight = Some(range);
         Some(range)
+    }
+
+    /// Bytes of zeros ahead of `offset`, the end of all data submitted to `segment`.
+    pub(super) fn left(&self, segment: &SegmentHeader, offset: u64) -> u64 {
+        if self.segment == segment.number {
+            self.zeroed.saturating_sub(self.begun.max(offset))
+        } else if self.segment == segment.number + 1 {
+            self.zeroed - self.begun + segment.size.saturating_sub(self.begun_before.max(offset))
+        } else {
+            0
+        }
     }
 
     /// The range that a ticket stands for.

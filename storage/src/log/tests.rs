@@ -250,6 +250,8 @@ fn the_runway_goes_on_into_the_prepared_segment() {
     assert_eq!(end, (1, SIZE));
     assert!(ranges.iter().any(|range| (range.segment, range.offset) == (1, PAGE)));
     assert!(ledger.log.next_runway(64 << 20).is_none(), "all is zeroed");
+    let written: u64 = ranges.iter().map(|range| range.size).sum();
+    assert_eq!(ledger.log.runway_left(), written, "across the segment's end");
 }
 
 #[test]
@@ -323,7 +325,13 @@ proptest! {
         let mut ledger = Ledger::create();
         let (mut data, mut runway): (Vec<Write>, Option<RunwayRange>) = (Vec::new(), None);
         let mut submitted_end = (0, 0);
+        let mut zeroed: Vec<RunwayRange> = Vec::new();
         for action in actions {
+            let ahead = zeroed.iter().filter(|range| submitted_end.0 <= range.segment).map(|range| {
+                let from = if range.segment == submitted_end.0 { submitted_end.1 } else { 0 };
+                (range.offset + range.size).saturating_sub(range.offset.max(from))
+            });
+            prop_assert!(ledger.log.runway_left() <= ahead.sum(), "what is left was written");
             match action {
                 Do::Append(payload_size) => {
                     let Some(write) = seal_next(&mut ledger, payload_size) else { continue };
@@ -352,6 +360,7 @@ proptest! {
                     let Some(range) = runway.take() else { continue };
                     ledger.disk.write(range.segment, range.offset, &PageBuffer::new(range.size as usize)).unwrap();
                     ledger.log.completed(range.ticket, Ok(())).unwrap();
+                    zeroed.push(range);
                 }
                 Do::Prepare => {
                     let Some(number) = ledger.log.needs_segment() else { continue };
