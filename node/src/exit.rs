@@ -74,6 +74,13 @@ pub(crate) enum CommandError {
     Job { path: PathBuf, reason: &'static str },
     #[error("{0}")]
     Bench(&'static str),
+    #[error("{0}")]
+    Usage(&'static str),
+    #[error(
+        "the run may need {needed_mib} MiB in {}, where {free_mib} MiB are free; say fewer --seconds, or another --dir",
+        dir.display()
+    )]
+    Room { dir: PathBuf, needed_mib: u64, free_mib: u64 },
 }
 
 impl CommandError {
@@ -82,7 +89,7 @@ impl CommandError {
             Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => NO_INPUT,
             Self::Exists(_) => CANNOT_CREATE,
             Self::Key(error) => key_code(error),
-            Self::Vkey(_) | Self::Author { .. } | Self::Job { .. } => USAGE,
+            Self::Vkey(_) | Self::Author { .. } | Self::Job { .. } | Self::Usage(_) => USAGE,
             Self::Receipt { .. } | Self::TooLarge { .. } | Self::Build(_) | Self::Bench(_) => NEGATIVE,
             Self::Open(error) => open_code(error),
             Self::Query(QueryError::NotFound { .. }) => NO_INPUT,
@@ -102,7 +109,7 @@ impl CommandError {
             Self::Check(_) | Self::Scrub(_) => NEGATIVE,
             Self::Repair(RepairError::Open(error)) => open_code(error),
             Self::Repair(RepairError::Write(IndexError::Write { source: DiskError::Full { .. }, .. })) => TRY_LATER,
-            Self::Appender(_) => TRY_LATER,
+            Self::Appender(_) | Self::Room { .. } => TRY_LATER,
             Self::Read { .. }
             | Self::Write { .. }
             | Self::Output(_)

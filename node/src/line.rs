@@ -224,8 +224,17 @@ pub(crate) enum Command {
     },
     /// Measure a ledger on this machine, beside the ceilings of the same run
     ///
-    /// Records are signed before the clock starts and verified inside it. Afterwards the ledger is opened again, its
-    /// records are counted and 1,000 receipts verified; without that no figure is printed.
+    /// Records are signed before the clock starts and verified inside it. Afterwards the ledger is opened again: what was
+    /// acknowledged must be there, each record once, and 1,000 receipts must hold; without that no figure is printed.
+    ///
+    /// records, bundles and latency are closed loops: what they send waits for what was answered. open sends at a constant
+    /// rate, and measures latency from when a record was due, not from when it was sent: a stall counts for every record
+    /// that came due in it (no coordinated omission).
+    ///
+    ///   annals bench --mode records --seconds 10 --json
+    ///   annals bench --mode open --rate 100000 --report report.html
+    ///   annals bench --mode records --bad 1000
+    #[command(verbatim_doc_comment)]
     Bench(Bench),
     /// Print shell completions
     ///
@@ -406,6 +415,19 @@ pub(crate) enum Mode {
     Bundles,
     /// Latency of a lone record
     Latency,
+    /// Latency at a constant rate, counted from when each record was due
+    Open,
+    /// Many times as many attempts as the ledger can take
+    Overload,
+}
+
+/// Which nonces the sources of a bench send.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Nonces {
+    /// Each author's rise
+    Rising,
+    /// One source attacks: its nonces lie far below its highest, and each needs a look-up on the disk
+    Stale,
 }
 
 /// What `bench` takes.
@@ -414,9 +436,24 @@ pub(crate) struct Bench {
     /// What to measure
     #[arg(long)]
     pub(crate) mode: Mode,
-    /// How long, once the records are signed
+    /// How long what counts is measured, once the records are signed
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) seconds: u64,
+    /// How long the ledger is under load before that, without being counted
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=60))]
+    pub(crate) warmup: u64,
+    /// With open: records a second, of all threads together; 0.4 of saturation unless given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) rate: Option<u64>,
+    /// With overload: how many times saturation is offered; 10 unless given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) times: Option<u64>,
+    /// With records: which nonces are sent; stale is an attack by one source, measured beside a clean phase
+    #[arg(long, default_value = "rising")]
+    pub(crate) nonces: Nonces,
+    /// With records: one source attacks with one bad signature in N records, measured beside a clean phase
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(crate) bad: Option<u64>,
     /// Where the ledger and the prepared records go; the records are kept there and used again
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
@@ -426,12 +463,18 @@ pub(crate) struct Bench {
     /// Authors
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) authors: u32,
-    /// Threads that append; the default suits the mode
+    /// Threads that append; the default suits the mode; an attacker has one more of its own
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) producers: Option<u32>,
-    /// Items of a bundle
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u16).range(2..=4096))]
-    pub(crate) items: u16,
+    /// Appenders that those threads drive; as many as threads unless given, 8 with an attack
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) sources: Option<u32>,
+    /// With bundles: items of a bundle; 1000 unless given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=4096))]
+    pub(crate) items: Option<u16>,
+    /// Write a report to read in a browser; with a load also latency at 0.1 to 1.1 of saturation
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -2,7 +2,7 @@
 
 use super::bench;
 use crate::exit::CommandError;
-use crate::line::{Bench, Mode};
+use crate::line::{Bench, Mode, Nonces};
 use annals::{
     Ack, Creation, Kind, Ledger, Options, ReceiptJson, RecordBuilder, SigningKey, check_ledger, generate_key, write_key,
 };
@@ -166,22 +166,29 @@ impl Demo {
         let bench = Bench {
             mode: Mode::Records,
             seconds: SECONDS,
+            warmup: 0,
+            rate: None,
+            times: None,
+            nonces: Nonces::Rising,
+            bad: None,
             dir: None,
             payload: 256,
             authors: 64,
             producers: None,
-            items: 2,
+            sources: None,
+            items: None,
+            report: None,
             json: false,
         };
         let scratch = self.root.join("bench");
         std::fs::create_dir_all(&scratch).map_err(|source| CommandError::Write { path: scratch.clone(), source })?;
         self.say("signing records first, outside the clock ...")?;
         let figures = bench::measure(&bench, &scratch)?;
-        let (reached, ceiling) = (figures.records_per_s(), figures.verify_records_per_s());
+        let (reached, ceiling) = (figures.records_per_s, figures.verify_records_per_s);
         self.say(&format!("{reached} records/s verified, ordered and durable"))?;
         self.say(&format!(
             "{ceiling} records/s if both cores did nothing but verify: {} of the ceiling",
-            figures.ratio_to_ceiling()
+            figures.ratio_to_ceiling
         ))?;
         // The signed records are large, and of no use to anybody who looks at the rest.
         let _ = std::fs::remove_dir_all(&scratch);

@@ -1,168 +1,125 @@
-//! Loading a ledger: producers that append prepared records and wait for their answers.
+//! One phase of a run: threads that drive sources, and what they counted.
+//!
+//! How a thread drives its sources is the mode's; here it is started, watched, and its counts are put to those of the others.
+//! A phase ends when every record that was taken is answered.
 
-use super::workload::Workload;
+use super::clock::{now, rest};
+use super::source::Source;
+use super::tally::{Tally, Window};
+use crate::command::progress::Progress;
 use crate::exit::CommandError;
-use annals::{Ack, Ledger, Pending, Refusal};
-use hdrhistogram::Histogram;
-use std::collections::VecDeque;
+use annals::Ledger;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
-/// Bytes of the workload read at a time.
-const PIECE: usize = 4 << 20;
-/// Records appended at once.
-const BATCH: usize = 64;
-/// Longest latency that is told apart, µs.
-const LATENCY_US_MAX: u64 = 60_000_000;
-
-/// What loading came to.
+/// What the threads of a phase have in common.
 #[derive(Debug)]
-pub(crate) struct Load {
-    pub(crate) records: u64,
-    pub(crate) took: Duration,
-    pub(crate) latency_us: Histogram<u64>,
-    /// Seqs of some of the records, to be verified afterwards.
-    pub(crate) seqs: Vec<u64>,
+pub(crate) struct Phase<'a> {
+    pub(crate) start: Instant,
+    pub(crate) window: Window,
+    pub(crate) threads: u64,
+    ledger: &'a Ledger,
+    /// The load ends before its time: a source ran dry, or a thread failed.
+    over: AtomicBool,
+    /// Least bytes of runway that a thread saw at the end of the load.
+    runway_left: AtomicU64,
 }
 
-#[expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
-pub(crate) fn now() -> Instant {
-    Instant::now()
+impl Phase<'_> {
+    /// Whether the load ends before its time.
+    pub(crate) fn is_over(&self) -> bool {
+        // Relaxed: it is seen soon enough.
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// Ends the load for all threads, since this one can't go on.
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// This thread sends no more; what it sent is waited for.
+    pub(crate) fn finish(&self, sources: &mut [Source], tally: &mut Tally) -> Result<(), CommandError> {
+        self.runway_left.fetch_min(self.ledger.runway_left(), Ordering::Relaxed);
+        for source in sources {
+            source.settle(source.outstanding(), tally)?;
+        }
+        Ok(())
+    }
 }
 
-fn micros(from: Instant) -> u64 {
-    u64::try_from(now().saturating_duration_since(from).as_micros()).unwrap_or(u64::MAX).clamp(1, LATENCY_US_MAX)
+/// How long, and before it how long without counting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    pub(crate) warmup: Duration,
+    pub(crate) time: Duration,
 }
 
-fn histogram() -> Result<Histogram<u64>, CommandError> {
-    Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).map_err(|_| CommandError::Bench("no histogram of these bounds"))
+/// What a phase came to.
+#[derive(Debug)]
+pub(crate) struct Phased {
+    /// Of each group of sources, in order.
+    pub(crate) tallies: Vec<Tally>,
+    /// Bytes of written zeros that were left ahead of the data when the load ended.
+    pub(crate) runway_left: u64,
 }
 
-/// Appends from all producers until the time is over or the workload is used up, and waits for every answer.
-pub(crate) fn load(ledger: &Ledger, workload: &Workload, time: Duration, lone: bool) -> Result<Load, CommandError> {
+/// Runs a phase with a thread a group of sources; the thread's number is its group's.
+pub(crate) fn run(
+    ledger: &Ledger,
+    groups: Vec<&mut [Source]>,
+    span: Span,
+    drive: impl Fn(&mut [Source], &Phase<'_>, u64) -> Result<Tally, CommandError> + Sync,
+) -> Result<Phased, CommandError> {
     let start = now();
-    let parts = std::thread::scope(|scope| {
-        let producers: Vec<_> = (0..workload.shape.producers)
-            .map(|producer| {
-                scope.spawn(move || {
-                    let deadline = start + time;
-                    if lone {
-                        one_by_one(ledger, workload, producer, deadline)
-                    } else {
-                        flood(ledger, workload, producer, deadline)
-                    }
-                })
-            })
-            .collect();
-        let join = |producer: std::thread::ScopedJoinHandle<'_, Result<Load, CommandError>>| match producer.join() {
-            Ok(part) => part,
+    let phase = Phase {
+        start,
+        window: Window::after(start, span.warmup, span.time),
+        threads: groups.len() as u64,
+        ledger,
+        over: AtomicBool::new(false),
+        runway_left: AtomicU64::new(u64::MAX),
+    };
+    let tallies = std::thread::scope(|scope| {
+        let thread = |(number, sources): (u64, _)| {
+            let (phase, drive) = (&phase, &drive);
+            scope.spawn(move || drive(sources, phase, number).inspect_err(|_| phase.end()))
+        };
+        let threads: Vec<_> = (0..).zip(groups).map(thread).collect();
+        watch(&phase, &threads);
+        let join = |thread: ScopedJoinHandle<'_, Result<Tally, CommandError>>| match thread.join() {
+            Ok(tally) => tally,
             Err(panic) => std::panic::resume_unwind(panic),
         };
-        producers.into_iter().map(join).collect::<Result<Vec<_>, _>>()
+        threads.into_iter().map(join).collect::<Result<Vec<_>, _>>()
     })?;
-    let mut total =
-        Load { records: 0, took: now().saturating_duration_since(start), latency_us: histogram()?, seqs: Vec::new() };
-    for part in parts {
-        total.records += part.records;
-        total.seqs.extend(part.seqs);
-        total.latency_us.add(part.latency_us).map_err(|_| CommandError::Bench("no histogram of these bounds"))?;
-    }
-    Ok(total)
+    Ok(Phased { tallies, runway_left: phase.runway_left.into_inner() })
 }
 
-/// One producer: as many records on their way as the ledger takes.
-fn flood(ledger: &Ledger, workload: &Workload, producer: u32, deadline: Instant) -> Result<Load, CommandError> {
-    let mut appender = ledger.appender()?;
-    let size = workload.shape.record_size();
-    let at_once = (PIECE / size).max(1) as u64;
-    let batch = BATCH.min((1 << 20) / size).max(1);
-    let mut part = Load { records: 0, took: Duration::ZERO, latency_us: histogram()?, seqs: Vec::new() };
-    let mut outstanding: VecDeque<(Instant, Pending)> = VecDeque::new();
-    let (mut piece, mut from) = (Vec::new(), 0);
-    'load: loop {
-        let count = workload.read(producer, from, &mut piece, at_once)?;
-        if count == 0 {
-            break;
-        }
-        from += count as u64;
-        let records: Vec<&[u8]> = piece.chunks_exact(size).collect();
-        let mut rest = records.as_slice();
-        while !rest.is_empty() {
-            let (some, later) = rest.split_at(batch.min(rest.len()));
-            let sent = now();
-            let mut pushed_back = false;
-            for answer in appender.append_batch(some) {
-                match answer {
-                    Ok(pending) => outstanding.push_back((sent, pending)),
-                    // All of a batch or none.
-                    Err(Refusal::Pushback) => pushed_back = true,
-                    Err(refusal) => return Err(refusal.into()),
-                }
-            }
-            if pushed_back {
-                // Room comes in blocks: half of what is outstanding is worth one sleep.
-                settle(&mut outstanding, &mut part, batch.max(1))?;
-            } else {
-                rest = later;
-                settle(&mut outstanding, &mut part, 0)?;
-            }
-            if deadline <= sent {
-                break 'load;
+/// Shows how much of the time has passed while the threads work.
+fn watch<T>(phase: &Phase<'_>, threads: &[ScopedJoinHandle<'_, T>]) {
+    let mut progress = Progress::count("running, seconds");
+    let all = phase.window.until.saturating_duration_since(phase.start).as_secs();
+    while !threads.iter().all(ScopedJoinHandle::is_finished) {
+        progress.set(now().saturating_duration_since(phase.start).as_secs().min(all), all);
+        // Seldom, since the work needs all cores.
+        rest(Duration::from_millis(100));
+    }
+    progress.finish();
+}
+
+/// Puts tallies together.
+pub(crate) fn merged<'a>(tallies: impl IntoIterator<Item = &'a Tally>) -> Result<Tally, CommandError> {
+    let mut all: Option<Tally> = None;
+    for tally in tallies {
+        match &mut all {
+            Some(all) => all.merge(tally)?,
+            None => {
+                let mut first = Tally::new(tally.window)?;
+                first.merge(tally)?;
+                all = Some(first);
             }
         }
     }
-    let all = outstanding.len();
-    settle(&mut outstanding, &mut part, all)?;
-    Ok(part)
-}
-
-/// Waits for the oldest answers, so many, and takes those behind that are there.
-fn settle(outstanding: &mut VecDeque<(Instant, Pending)>, part: &mut Load, least: usize) -> Result<(), CommandError> {
-    let mut waited = 0;
-    while let Some((sent, mut pending)) = outstanding.pop_front() {
-        let answer = if waited < least {
-            pending.wait()
-        } else {
-            match pending.try_take() {
-                Some(answer) => answer,
-                None => {
-                    outstanding.push_front((sent, pending));
-                    break;
-                }
-            }
-        };
-        waited += 1;
-        note(part, sent, answer?);
-    }
-    Ok(())
-}
-
-fn note(part: &mut Load, sent: Instant, ack: Ack) {
-    part.latency_us.saturating_record(micros(sent));
-    if part.records.is_multiple_of(64) {
-        part.seqs.push(ack.seq);
-    }
-    part.records += 1;
-}
-
-/// One producer: one record at a time, each sent when the one before was answered.
-fn one_by_one(ledger: &Ledger, workload: &Workload, producer: u32, deadline: Instant) -> Result<Load, CommandError> {
-    let mut appender = ledger.appender()?;
-    let size = workload.shape.record_size();
-    let mut part = Load { records: 0, took: Duration::ZERO, latency_us: histogram()?, seqs: Vec::new() };
-    let (mut piece, mut from) = (Vec::new(), 0);
-    loop {
-        let count = workload.read(producer, from, &mut piece, 1024)?;
-        from += count as u64;
-        for record in piece.chunks_exact(size).take(count) {
-            let sent = now();
-            if deadline <= sent {
-                return Ok(part);
-            }
-            let ack = appender.append_wait(record)?;
-            note(&mut part, sent, ack);
-        }
-        if count == 0 {
-            return Ok(part);
-        }
-    }
+    all.ok_or(CommandError::Bench("no source was driven; this is a bug, please report it"))
 }

@@ -1,18 +1,26 @@
 //! The workload of a bench: signed records in a prepared file, each one distinct, read in pieces.
 //!
 //! The ledger that they are signed for is always the same (a fixed key and genesis), so a file is used again as long as
-//! it has enough of them. Records of one producer lie together, and an author's records are one producer's.
+//! it has enough of them. Records of one source lie together, and an author's records are one source's. Of large records
+//! the file has the heads alone, see [`pool`].
 
+use super::pool;
+use super::supply::Supply;
 use crate::command::progress::Progress;
 use crate::exit::CommandError;
-use annals::{BuildError, Creation, Kind, LedgerId, RecordBuilder, SigningKey};
+use annals::{Creation, Head, LedgerId, SigningKey};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const HEAD_SIZE: usize = 192;
+/// Bytes of a head.
+pub(crate) const HEAD_SIZE: usize = annals::limits::HEAD_SIZE;
+/// Bytes of a prepared file, at most; when it is used up, a run ends before its time.
+const FILE_BYTES: u64 = 4 << 30;
 /// Records signed between two looks of the progress bar.
 const STEP: u64 = 256;
 
@@ -24,7 +32,8 @@ pub(crate) struct Shape {
     /// Items of a record, 1 for plain ones.
     pub(crate) items: u16,
     pub(crate) authors: u32,
-    pub(crate) producers: u32,
+    /// Appenders; each author is one's alone.
+    pub(crate) sources: u32,
 }
 
 impl Shape {
@@ -32,6 +41,19 @@ impl Shape {
     pub(crate) fn record_size(&self) -> usize {
         let (payload, items) = (self.payload as usize, usize::from(self.items));
         HEAD_SIZE + if items == 1 { payload } else { items * (payload + annals::limits::BUNDLE_ENTRY_SIZE) }
+    }
+
+    /// Bytes of a record in the prepared file.
+    pub(crate) fn entry_size(&self) -> usize {
+        if pool::is_pooled(*self) { HEAD_SIZE } else { self.record_size() }
+    }
+
+    /// The author and the nonce of a source's record.
+    fn author(&self, source: u32, index: u64) -> (usize, u64) {
+        // The source's authors: every one whose number is the source's modulo all sources.
+        let (source, sources, authors) = (u64::from(source), u64::from(self.sources), u64::from(self.authors));
+        let own = (authors - source).div_ceil(sources);
+        (usize::try_from(source + sources * (index % own)).unwrap_or(usize::MAX), index / own)
     }
 }
 
@@ -54,128 +76,158 @@ pub(crate) fn creation(key_file: &Path) -> Creation {
 #[derive(Debug)]
 pub(crate) struct Workload {
     file: File,
+    ledger: LedgerId,
     pub(crate) shape: Shape,
-    /// Records of each producer.
-    pub(crate) per_producer: u64,
+    /// Records of each source.
+    per_source: u64,
 }
 
 impl Workload {
     /// Opens a prepared file with at least so many records, or prepares one.
     pub(crate) fn prepare(dir: &Path, ledger: LedgerId, shape: Shape, count: u64) -> Result<Self, CommandError> {
-        let Shape { payload, items, authors, producers } = shape;
-        let path = dir.join(format!("workload-{payload}-{items}-{authors}-{producers}.records"));
+        let Shape { payload, items, authors, sources } = shape;
+        let kind = if pool::is_pooled(shape) { "heads" } else { "records" };
+        let path = dir.join(format!("workload-{payload}-{items}-{authors}-{sources}.{kind}"));
         let failed = |source| CommandError::Write { path: path.clone(), source };
-        let wanted = count.div_ceil(u64::from(producers));
-        let size = shape.record_size() as u64;
+        let size = shape.entry_size() as u64;
+        let wanted = count.min(FILE_BYTES / size).div_ceil(u64::from(sources));
         if let Ok(file) = File::open(&path) {
-            let per_producer = file.metadata().map_err(failed)?.len() / size / u64::from(producers);
-            let workload = Self { file, shape, per_producer };
-            if wanted <= per_producer && workload.is_for(ledger) {
+            let per_source = file.metadata().map_err(failed)?.len() / size / u64::from(sources);
+            let workload = Self { file, ledger, shape, per_source };
+            if wanted <= per_source && workload.is_ours() {
                 return Ok(workload);
             }
         }
         let part = path.with_extension("part");
-        write(&part, ledger, shape, wanted)?;
+        Signing::new(ledger, shape, wanted)?.write(&part)?;
         std::fs::rename(&part, &path).map_err(failed)?;
         let file = File::open(&path).map_err(failed)?;
-        Ok(Self { file, shape, per_producer: wanted })
+        Ok(Self { file, ledger, shape, per_source: wanted })
     }
 
-    fn is_for(&self, ledger: LedgerId) -> bool {
+    fn is_ours(&self) -> bool {
         let mut head = [0; HEAD_SIZE];
-        self.file.read_exact_at(&mut head, 0).is_ok() && head.get(8..40) == Some(ledger.as_bytes().as_slice())
+        self.file.read_exact_at(&mut head, 0).is_ok() && head.get(8..40) == Some(self.ledger.as_bytes().as_slice())
     }
 
     /// Bytes of the file that are used.
     pub(crate) fn bytes(&self) -> u64 {
-        self.per_producer * u64::from(self.shape.producers) * self.shape.record_size() as u64
+        self.per_source * u64::from(self.shape.sources) * self.shape.entry_size() as u64
     }
 
-    /// Reads records of a producer from its `from`-th on; how many whole ones the buffer now holds.
-    pub(crate) fn read(&self, producer: u32, from: u64, into: &mut Vec<u8>, most: u64) -> io::Result<usize> {
-        let size = self.shape.record_size();
-        let count = most.min(self.per_producer.saturating_sub(from));
+    /// What a source appends.
+    pub(crate) fn supply(self: &Arc<Self>, source: u32) -> Result<Supply, CommandError> {
+        let pool = if pool::is_pooled(self.shape) { pool::make(self.ledger, self.shape, source)? } else { Vec::new() };
+        Ok(Supply::new(Arc::clone(self), source, pool))
+    }
+
+    /// Whole records of all sources, some more or fewer than asked for, one behind the other.
+    pub(crate) fn sample(self: &Arc<Self>, count: u64) -> Result<Vec<u8>, CommandError> {
+        let (share, mut bytes) = (count.div_ceil(u64::from(self.shape.sources)), Vec::new());
+        for source in 0..self.shape.sources {
+            let (mut supply, mut left) = (self.supply(source)?, share);
+            while 0 < left {
+                let batch = supply.batch(usize::try_from(left).unwrap_or(usize::MAX).min(1024))?;
+                let taken = batch.len();
+                batch.iter().for_each(|record| bytes.extend_from_slice(record));
+                supply.take(taken);
+                left -= (taken as u64).min(left);
+                if taken == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Reads a source's records, or their heads, from its `from`-th on; how many whole ones the buffer now holds.
+    pub(super) fn read(&self, source: u32, from: u64, into: &mut Vec<u8>, most: u64) -> io::Result<usize> {
+        let size = self.shape.entry_size();
+        let count = most.min(self.per_source.saturating_sub(from));
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         into.resize(count * size, 0);
-        let first = u64::from(producer) * self.per_producer + from;
+        let first = u64::from(source) * self.per_source + from;
         self.file.read_exact_at(into, first * size as u64)?;
         Ok(count)
     }
 }
 
-/// Signs the records of all producers, on all cores, producer by producer.
-fn write(path: &PathBuf, ledger: LedgerId, shape: Shape, per_producer: u64) -> Result<(), CommandError> {
-    let failed = |source| CommandError::Write { path: path.clone(), source };
-    let file = OpenOptions::new().write(true).create(true).truncate(true).open(path).map_err(failed)?;
-    let (signed, total) = (AtomicU64::new(0), per_producer * u64::from(shape.producers));
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
-    let share = total.div_ceil(threads);
-    let mut progress = Progress::count("signing");
-    std::thread::scope(|scope| {
-        let shares = (0..threads).map(|thread| (thread * share).min(total)..((thread + 1) * share).min(total));
-        let signers: Vec<_> = shares
-            .map(|range| {
-                let (file, signed) = (&file, &signed);
-                scope.spawn(move || sign(file, ledger, shape, per_producer, range, signed))
-            })
-            .collect();
-        while signers.iter().any(|signer| !signer.is_finished()) {
-            // Relaxed: a figure for people.
-            progress.set(signed.load(Ordering::Relaxed), total);
-            std::thread::park_timeout(std::time::Duration::from_millis(50));
-        }
-        for signer in signers {
-            match signer.join() {
-                Ok(result) => result?,
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        Ok::<(), CommandError>(())
-    })?;
-    progress.finish();
-    file.sync_all().map_err(failed)
-}
-
-fn sign(
-    file: &File,
+/// Making a prepared file, on all cores, source by source.
+struct Signing {
     ledger: LedgerId,
     shape: Shape,
-    per_producer: u64,
-    range: std::ops::Range<u64>,
-    signed: &AtomicU64,
-) -> Result<(), CommandError> {
-    let keys: Vec<_> = (0..shape.authors).map(|author| fixed_key(Some(author))).collect();
-    let offset = range.start * shape.record_size() as u64;
-    let mut out = BufWriter::with_capacity(1 << 20, At { file, offset });
-    for number in range {
-        let (producer, index) = (number / per_producer, number % per_producer);
-        // The producer's authors: every one whose number is the producer's modulo all producers.
-        let (producers, authors) = (u64::from(shape.producers), u64::from(shape.authors));
-        let own = (authors - producer).div_ceil(producers);
-        let author = usize::try_from(producer + producers * (index % own)).unwrap_or(usize::MAX);
-        let Some(key) = keys.get(author) else { continue };
-        let record = record(ledger, shape, key, index / own, number)?;
-        out.write_all(&record)?;
-        if number % STEP == 0 {
-            signed.fetch_add(STEP, Ordering::Relaxed);
-        }
-    }
-    Ok(out.flush()?)
+    per_source: u64,
+    keys: Vec<SigningKey>,
+    /// Of each source, the heads over its pool.
+    templates: Vec<Vec<Head>>,
+    signed: AtomicU64,
 }
 
-fn record(ledger: LedgerId, shape: Shape, key: &SigningKey, nonce: u64, number: u64) -> Result<Vec<u8>, BuildError> {
-    let builder = RecordBuilder::new(ledger, Kind::APPLICATION_FIRST).unsalted().nonce(nonce);
-    let size = shape.payload as usize;
-    if shape.items == 1 {
-        return Ok(builder.sign(key, &content(size, number, 0))?.bytes().to_vec());
+impl Signing {
+    fn new(ledger: LedgerId, shape: Shape, per_source: u64) -> Result<Self, CommandError> {
+        let keys = (0..shape.authors).map(|author| fixed_key(Some(author))).collect();
+        let mut templates = Vec::new();
+        if pool::is_pooled(shape) {
+            for source in 0..shape.sources {
+                templates.push(pool::templates(&pool::make(ledger, shape, source)?, shape)?);
+            }
+        }
+        Ok(Self { ledger, shape, per_source, keys, templates, signed: AtomicU64::new(0) })
     }
-    let items: Vec<_> = (0..shape.items).map(|item| content(size, number, item)).collect();
-    let items: Vec<&[u8]> = items.iter().map(Vec::as_slice).collect();
-    Ok(builder.sign_bundle(key, &items)?.bytes().to_vec())
+
+    fn write(&self, path: &PathBuf) -> Result<(), CommandError> {
+        let failed = |source| CommandError::Write { path: path.clone(), source };
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(path).map_err(failed)?;
+        let total = self.per_source * u64::from(self.shape.sources);
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
+        let share = total.div_ceil(threads);
+        let mut progress = Progress::count("signing");
+        std::thread::scope(|scope| {
+            let shares = (0..threads).map(|thread| (thread * share).min(total)..((thread + 1) * share).min(total));
+            let file = &file;
+            let signers: Vec<_> = shares.map(|range| scope.spawn(move || self.sign(file, range))).collect();
+            while signers.iter().any(|signer| !signer.is_finished()) {
+                // Relaxed: a figure for people.
+                progress.set(self.signed.load(Ordering::Relaxed), total);
+                super::clock::rest(std::time::Duration::from_millis(50));
+            }
+            for signer in signers {
+                match signer.join() {
+                    Ok(result) => result?,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            Ok::<(), CommandError>(())
+        })?;
+        progress.finish();
+        file.sync_all().map_err(failed)
+    }
+
+    fn sign(&self, file: &File, range: Range<u64>) -> Result<(), CommandError> {
+        let offset = range.start * self.shape.entry_size() as u64;
+        let mut out = BufWriter::with_capacity(1 << 20, At { file, offset });
+        for number in range {
+            let source = u32::try_from(number / self.per_source).unwrap_or(u32::MAX);
+            let index = number % self.per_source;
+            let (author, nonce) = self.shape.author(source, index);
+            let Some(key) = self.keys.get(author) else { continue };
+            if let Some(templates) = self.templates.get(source as usize) {
+                let slot = usize::try_from(index % templates.len().max(1) as u64).unwrap_or(usize::MAX);
+                let Some(template) = templates.get(slot) else { continue };
+                out.write_all(&pool::head(template, key, nonce))?;
+            } else {
+                out.write_all(&pool::record(self.ledger, self.shape, key, nonce, number)?)?;
+            }
+            if number % STEP == 0 {
+                self.signed.fetch_add(STEP, Ordering::Relaxed);
+            }
+        }
+        Ok(out.flush()?)
+    }
 }
 
 /// Bytes that no compression helps, unlike any others.
-fn content(size: usize, number: u64, item: u16) -> Vec<u8> {
+pub(crate) fn content(size: usize, number: u64, item: u16) -> Vec<u8> {
     let mut state = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ u64::from(item) << 48 | 1;
     let mut bytes = Vec::with_capacity(size + 8);
     bytes.extend_from_slice(&(number << 12 | u64::from(item)).to_le_bytes());

@@ -1,0 +1,94 @@
+//! A source that attacks, beside others that do not: what it costs them.
+//!
+//! First all sources send valid records, then, with the same sources on the same threads, the last one attacks. The attacker has
+//! a thread of its own, in both phases, so that what a call costs it is not paid by others who share its thread. The
+//! others keep the same number of records outstanding in both phases; the attacker keeps to no bound but the ledger's.
+
+use super::figures::ratio;
+use super::load::merged;
+use super::modes::fields;
+use super::plan::Attack;
+use super::pool;
+use super::rig::{Outcome, Rig, Split};
+use super::tally::Tally;
+use super::workload::fixed_key;
+use super::{closed, workload::Shape};
+use crate::exit::CommandError;
+use annals::{BuildError, LedgerId};
+use serde_json::json;
+
+/// Where a stale attacker's nonces begin; those that it then sends lie far below.
+const HIGH: u64 = 1 << 40;
+/// Records that a stale attacker sends again and again: none was ever used, and more than anybody would keep in memory for
+/// one author.
+const STALE: u64 = 16_384;
+
+/// Runs both phases.
+pub(crate) fn run(rig: &mut Rig, attack: Attack) -> Result<Outcome, CommandError> {
+    let span = rig.plan.span;
+    let clean = rig.run(Split::LastApart, span, closed::flood)?;
+    arm(rig, attack)?;
+    let attacked = rig.run(Split::LastApart, span, closed::flood)?;
+    let (others_clean, all_clean) = (others(&clean.tallies)?, merged(&clean.tallies)?);
+    let (others, all) = (others(&attacked.tallies)?, merged(&attacked.tallies)?);
+    let attacker = attacked.tallies.last();
+    let (attempts, refused) = attacker.map_or((0, 0), |tally| (tally.attempts - tally.pushed_back, tally.turned_down));
+    let kind = match attack {
+        Attack::Stale => "stale",
+        Attack::Bad(_) => "bad",
+    };
+    let (p99, clean_p99) = (others.at(0.99), others_clean.at(0.99));
+    let kept = ratio(all.records_per_s(), all_clean.records_per_s());
+    let mut object = json!({
+        "attack": { "kind": kind, "attempts": attempts, "refused": refused },
+        "clean_records_per_s": all_clean.records_per_s(),
+        "ratio_to_clean": kept,
+        "others_records_per_s": others.records_per_s(),
+        "others_clean_records_per_s": others_clean.records_per_s(),
+        "others_p99_us": p99,
+        "others_clean_p99_us": clean_p99,
+        "others_p99_ratio": ratio(p99, clean_p99),
+    });
+    if let (Attack::Bad(n), Some(object)) = (attack, object.get_mut("attack").and_then(|it| it.as_object_mut())) {
+        object.insert("one_in".to_owned(), n.into());
+    }
+    let summary = vec![
+        (
+            "attack",
+            format!("{kind}: {attempts} records let in of one source of {}, {refused} refused", rig.plan.shape.sources),
+        ),
+        ("without it", format!("{} records/s, of which {kept} is kept", all_clean.records_per_s())),
+        ("the others", format!("{p99} us (99th percentile), {} times as long as without it", ratio(p99, clean_p99))),
+    ];
+    Ok(Outcome { tally: all, ran: attacked, saturation: None, fields: fields(object), summary })
+}
+
+/// All but the attacker, who is the last.
+fn others(tallies: &[Tally]) -> Result<Tally, CommandError> {
+    merged(tallies.split_last().map(|(_, others)| others).unwrap_or_default())
+}
+
+/// Makes the last source an attacker.
+fn arm(rig: &mut Rig, attack: Attack) -> Result<(), CommandError> {
+    let (ledger, shape) = (rig.ledger.id(), rig.plan.shape);
+    let Some(attacker) = rig.sources.last_mut() else { return Ok(()) };
+    attacker.hostile = true;
+    match attack {
+        Attack::Bad(n) => attacker.supply.spoil(n),
+        Attack::Stale => {
+            let stale = stale(ledger, shape)?;
+            attacker.send(&stale.0)?;
+            attacker.supply.repeat(stale.1);
+        }
+    }
+    Ok(())
+}
+
+/// A record with a high nonce, and valid ones far below it by the same author.
+fn stale(ledger: LedgerId, shape: Shape) -> Result<(Vec<u8>, Vec<Vec<u8>>), BuildError> {
+    // An author that no source has.
+    let key = fixed_key(Some(shape.authors));
+    let high = pool::record(ledger, shape, &key, HIGH, HIGH)?;
+    let low = (0..STALE).map(|nonce| pool::record(ledger, shape, &key, nonce, nonce)).collect::<Result<_, _>>()?;
+    Ok((high, low))
+}

@@ -1,0 +1,189 @@
+//! What a bench of a load is to do: the command line, judged as a whole.
+//!
+//! What makes no sense together is refused before anything is made, and the refusal says what to do instead.
+
+use super::ceiling::Ceilings;
+use super::load::Span;
+use super::workload::Shape;
+use crate::exit::CommandError;
+use crate::line::{Bench, Mode, Nonces};
+use std::time::Duration;
+
+/// How long saturation is measured before a load that is given as a part of it.
+const SATURATION: Duration = Duration::from_secs(2);
+/// Seconds of each step of a load curve, at most.
+const STEP: Duration = Duration::from_secs(1);
+/// Items of a bundle unless the command line says so.
+const ITEMS: u16 = 1000;
+/// Sources beside an attacker, with him.
+const SOURCES: u32 = 8;
+/// Attempts of an overload, in parts of saturation.
+const TIMES: u64 = 10;
+/// The steps of a load curve, in tenths of saturation.
+pub(crate) const CURVE_TENTHS: std::ops::RangeInclusive<u64> = 1..=11;
+/// The rate of an open loop unless the command line says so, in tenths of saturation.
+pub(crate) const RATE_TENTHS: u64 = 4;
+
+/// What one of the sources does to the others.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Attack {
+    /// It sends nonces that only the disk can tell anything of.
+    Stale,
+    /// One of its signatures in so many is bad.
+    Bad(u64),
+}
+
+/// A load, judged.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) mode: Mode,
+    pub(crate) shape: Shape,
+    pub(crate) threads: usize,
+    pub(crate) span: Span,
+    pub(crate) attack: Option<Attack>,
+    pub(crate) rate: Option<u64>,
+    pub(crate) times: u64,
+    pub(crate) curve: bool,
+}
+
+impl Plan {
+    /// Judges the command line.
+    pub(crate) fn of(bench: &Bench) -> Result<Self, CommandError> {
+        let attack = match (bench.nonces, bench.bad) {
+            (Nonces::Rising, None) => None,
+            (Nonces::Stale, None) => Some(Attack::Stale),
+            (Nonces::Rising, Some(n)) => Some(Attack::Bad(n)),
+            (Nonces::Stale, Some(_)) => {
+                return usage("--nonces stale and --bad are two attacks; measure one at a time");
+            }
+        };
+        let mode = bench.mode;
+        refuse(
+            bench.rate.is_some() && mode != Mode::Open,
+            "--rate is for an open loop; say --mode open, or leave it out",
+        )?;
+        refuse(
+            bench.times.is_some() && mode != Mode::Overload,
+            "--times is for --mode overload; say that, or leave it out",
+        )?;
+        refuse(
+            bench.items.is_some() && mode != Mode::Bundles,
+            "--items is for --mode bundles; say that, or leave it out",
+        )?;
+        refuse(
+            attack.is_some() && mode != Mode::Records,
+            "--bad and --nonces stale are measured with --mode records; say that, or leave them out",
+        )?;
+        let shape = shape(bench, attack.is_some())?;
+        refuse(attack.is_some() && shape.sources < 2, "an attack needs others beside it; say --sources 2 or more")?;
+        // Large payloads are hashed by whoever appends them; small ones cost a producer next to nothing.
+        let fitted = if mode == Mode::Bundles { 2 } else { 1 };
+        let threads = bench.producers.unwrap_or(fitted).min(shape.sources) as usize;
+        let span = Span { warmup: Duration::from_secs(bench.warmup), time: Duration::from_secs(bench.seconds) };
+        let curve = bench.report.is_some() && attack.is_none() && mode != Mode::Latency;
+        let times = bench.times.unwrap_or(TIMES);
+        Ok(Self { mode, shape, threads, span, attack, rate: bench.rate, times, curve })
+    }
+
+    /// The load that finds out what saturation is.
+    pub(crate) fn saturation(&self) -> Span {
+        Span { time: self.span.time.min(SATURATION), ..self.span }
+    }
+
+    /// A step of the load curve.
+    pub(crate) fn step(&self) -> Span {
+        Span { warmup: Duration::ZERO, time: self.span.time.min(STEP) }
+    }
+
+    /// Records that the run can use at most.
+    pub(crate) fn record_count(&self, ceilings: &Ceilings) -> u64 {
+        let top = ceilings.records_per_s(self.shape.record_size());
+        let whole = |span: Span| (span.warmup + span.time).as_secs();
+        let (run, saturation) = (whole(self.span), whole(self.saturation()));
+        let run = match (self.mode, self.attack) {
+            // Twice, and no source shall run dry before the others.
+            (_, Some(_)) => top * run * 2 * 5 / 4,
+            (Mode::Records | Mode::Bundles, None) => top * run,
+            (Mode::Latency, None) => ceilings.lone_per_s() * run,
+            (Mode::Open, None) => top * saturation + self.rate.unwrap_or(top * RATE_TENTHS / 10).min(top) * run,
+            (Mode::Overload, None) => top * (saturation + run),
+        };
+        let curve: u64 = if self.curve { CURVE_TENTHS.sum::<u64>() * top * whole(self.step()) / 10 } else { 0 };
+        // A ceiling that was measured too low must not end the run early.
+        (run + curve) / 20 * 21
+    }
+}
+
+fn usage<T>(words: &'static str) -> Result<T, CommandError> {
+    Err(CommandError::Usage(words))
+}
+
+fn refuse(wrong: bool, words: &'static str) -> Result<(), CommandError> {
+    if wrong { usage(words) } else { Ok(()) }
+}
+
+fn shape(bench: &Bench, attack: bool) -> Result<Shape, CommandError> {
+    let items = if bench.mode == Mode::Bundles { bench.items.unwrap_or(ITEMS) } else { 1 };
+    // A bundle fits a record: fewer items if they are large.
+    let entry = bench.payload as usize + annals::limits::BUNDLE_ENTRY_SIZE;
+    let fitting = u16::try_from(annals::limits::PAYLOAD_SIZE_MAX / entry).unwrap_or(u16::MAX).max(1);
+    if bench.sources.is_some_and(|sources| bench.authors < sources) {
+        return usage("an author's records go through one source; say no more --sources than --authors");
+    }
+    let fitted = if bench.mode == Mode::Bundles { 2 } else { 1 };
+    let sources = if attack { SOURCES } else { bench.producers.unwrap_or(fitted) };
+    let sources = bench.sources.unwrap_or(sources).min(bench.authors);
+    Ok(Shape { payload: bench.payload, items: items.min(fitting), authors: bench.authors, sources })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::line::{Command, Line};
+    use clap::Parser as _;
+
+    fn plan(arguments: &str) -> Result<Plan, CommandError> {
+        let line = Line::try_parse_from(["annals", "bench"].into_iter().chain(arguments.split_whitespace())).unwrap();
+        let Command::Bench(bench) = line.command else { unreachable!("it says bench") };
+        Plan::of(&bench)
+    }
+
+    #[test]
+    fn what_makes_no_sense_together_is_a_usage_error() {
+        for arguments in [
+            "--mode records --rate 1000",
+            "--mode overload --rate 1000",
+            "--mode records --times 3",
+            "--mode records --items 256",
+            "--mode open --bad 10",
+            "--mode bundles --nonces stale",
+            "--mode records --bad 10 --nonces stale",
+            "--mode records --sources 65",
+            "--mode records --bad 10 --sources 1",
+        ] {
+            let refused = plan(arguments).unwrap_err();
+            assert!(matches!(refused, CommandError::Usage(_)), "{arguments}: {refused}");
+            assert_eq!(refused.exit_code(), crate::exit::USAGE, "{arguments}");
+        }
+    }
+
+    #[test]
+    fn defaults_suit_the_mode() {
+        let table = [
+            ("--mode records", (1, 1, 1)),
+            ("--mode bundles", (2, 2, 1000)),
+            ("--mode bundles --items 256", (2, 2, 256)),
+            ("--mode bundles --payload 1048576", (2, 2, 1)),
+            ("--mode records --producers 3", (3, 3, 1)),
+            ("--mode records --producers 3 --authors 2", (2, 2, 1)),
+            ("--mode records --sources 8", (8, 1, 1)),
+            ("--mode records --bad 1000", (8, 1, 1)),
+            ("--mode records --nonces stale --sources 4 --producers 2", (4, 2, 1)),
+        ];
+        for (arguments, expected) in table {
+            let Plan { shape, threads, .. } = plan(arguments).unwrap();
+            assert_eq!((shape.sources, threads, shape.items), expected, "{arguments}");
+        }
+    }
+}
