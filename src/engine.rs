@@ -298,13 +298,8 @@ impl Engine {
 
     fn submit(&mut self, write: Write) -> Result<(), Halted> {
         let (segment, offset) = (write.segment, write.offset);
-        self.meter(&write);
+        self.shared.meter.count(&write, self.log.runway_left());
         self.device.submit(write).map_err(|cause| Halted { segment, offset, cause })
-    }
-
-    fn meter(&self, write: &Write) {
-        self.shared.meter.count(write);
-        self.shared.meter.set_runway_left(self.log.runway_left());
     }
 
     /// Takes completed writes; what became final is told.
@@ -460,7 +455,7 @@ impl Engine {
         // A lone small block: handing it to the ring and waiting for it would only cost more.
         if write.buffer.len() <= LONE_BYTES && self.device.in_flight() == 0 && self.shared.ring.is_empty() {
             self.flights.push_back(flight);
-            self.meter(&write);
+            self.shared.meter.count(&write, self.log.runway_left());
             let completion = self.device.write_now(write);
             self.lone = true;
             return self.complete(completion);

@@ -24,14 +24,15 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// A write goes to the device; only the engine thread calls it.
-    pub(crate) fn count(&self, write: &Write) {
+    /// A write goes to the device, and this is what it leaves of the runway; only the engine thread calls it.
+    pub(crate) fn count(&self, write: &Write, runway_left: u64) {
         let counter = match write.kind {
             WriteKind::Data => &self.data,
             WriteKind::Runway => &self.runway,
         };
         // Relaxed: one writer, and a figure that orders nothing.
         counter.store(counter.load(Ordering::Relaxed) + write.buffer.len() as u64, Ordering::Relaxed);
+        self.set_runway_left(runway_left);
     }
 
     /// So many bytes of written zeros lie ahead of the data; only the engine thread calls it.

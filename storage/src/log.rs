@@ -450,13 +450,6 @@ impl Log {
         Some(range)
     }
 
-    /// Bytes of written zeros ahead of all submitted data; those before a gap that a flood left do not count.
-    pub fn runway_left(&self) -> u64 {
-        let Some(segment) = self.segment.as_ref() else { return 0 };
-        let offset = if matches!(self.stage, Stage::Between(_)) { segment.size } else { self.offset };
-        self.runway.left(segment, offset)
-    }
-
     /// A write has completed, data or runway.
     ///
     /// # Errors

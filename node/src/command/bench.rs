@@ -45,6 +45,8 @@ use report::Report;
 use std::path::Path;
 
 pub(crate) fn run(bench: &Bench) -> Result<u8, CommandError> {
+    // What makes no sense leaves no directory behind.
+    plan::Plan::of(bench)?;
     let scratch = match &bench.dir {
         Some(dir) => {
             std::fs::create_dir_all(dir).map_err(|source| CommandError::Write { path: dir.clone(), source })?;

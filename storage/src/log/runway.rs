@@ -6,6 +6,7 @@
 //! at a time, and while it is, [`Runway::blocks`] keeps every frame that would reach into it waiting. A flood that
 //! overtakes the runway leaves a gap of merely allocated space behind it, which is harmless: fresh space reads as zero.
 
+use super::{Log, Stage};
 use crate::frame::frame_size_max;
 use crate::segment::{FIRST_FRAME_OFFSET, SegmentHeader};
 
@@ -116,5 +117,14 @@ impl Runway {
         {
             self.zeroed = self.zeroed.max(range.offset + range.size);
         }
+    }
+}
+
+impl Log {
+    /// Bytes of written zeros ahead of all submitted data; those before a gap that a flood left do not count.
+    pub fn runway_left(&self) -> u64 {
+        let Some(segment) = self.segment.as_ref() else { return 0 };
+        let offset = if matches!(self.stage, Stage::Between(_)) { segment.size } else { self.offset };
+        self.runway.left(segment, offset)
     }
 }

@@ -1,8 +1,9 @@
 //! A source that attacks, beside others that do not: what it costs them.
 //!
-//! First all sources send valid records, then, with the same sources on the same threads, the last one attacks. The attacker has
-//! a thread of its own, in both phases, so that what a call costs it is not paid by others who share its thread. The
-//! others keep the same number of records outstanding in both phases; the attacker keeps to no bound but the ledger's.
+//! First all sources send valid records, then, with the same sources on the same threads, the last one attacks. Each keeps as
+//! many records outstanding as the others, in both phases, so that the attack lies in what is sent and not in how much: who just
+//! sends too much is the business of `overload`. The attacker has a thread of its own, so that what a call costs it is not
+//! paid by those who would share it. What is kept of the clean phase is said of the others: the same sources in both.
 
 use super::figures::ratio;
 use super::load::merged;
@@ -38,10 +39,11 @@ pub(crate) fn run(rig: &mut Rig, attack: Attack) -> Result<Outcome, CommandError
         Attack::Bad(_) => "bad",
     };
     let (p99, clean_p99) = (others.at(0.99), others_clean.at(0.99));
-    let kept = ratio(all.records_per_s(), all_clean.records_per_s());
+    let kept = ratio(others.records_per_s(), others_clean.records_per_s());
     let mut object = json!({
         "attack": { "kind": kind, "attempts": attempts, "refused": refused },
         "clean_records_per_s": all_clean.records_per_s(),
+        "all_ratio_to_clean": ratio(all.records_per_s(), all_clean.records_per_s()),
         "ratio_to_clean": kept,
         "others_records_per_s": others.records_per_s(),
         "others_clean_records_per_s": others_clean.records_per_s(),
@@ -57,8 +59,12 @@ pub(crate) fn run(rig: &mut Rig, attack: Attack) -> Result<Outcome, CommandError
             "attack",
             format!("{kind}: {attempts} records let in of one source of {}, {refused} refused", rig.plan.shape.sources),
         ),
-        ("without it", format!("{} records/s, of which {kept} is kept", all_clean.records_per_s())),
-        ("the others", format!("{p99} us (99th percentile), {} times as long as without it", ratio(p99, clean_p99))),
+        (
+            "without it",
+            format!("{} records/s by all, {} by the others", all_clean.records_per_s(), others_clean.records_per_s()),
+        ),
+        ("the others", format!("{} records/s, {kept} of what they had without it", others.records_per_s())),
+        ("their latency", format!("{p99} us (99th percentile), {} times as long as without it", ratio(p99, clean_p99))),
     ];
     Ok(Outcome { tally: all, ran: attacked, saturation: None, fields: fields(object), summary })
 }

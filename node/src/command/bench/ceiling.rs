@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long each ceiling is measured.
-const TIME: Duration = Duration::from_secs(2);
+/// How long each ceiling is measured, at most; no longer than the run.
+const TIME_MAX: Duration = Duration::from_secs(2);
 /// Records that verification is measured over, at most: more than any cache holds.
 const RECORDS: u64 = 131_072;
 /// Bytes of them, at most.
@@ -31,12 +31,13 @@ pub(crate) fn sample_count(record_size: usize) -> u64 {
 
 impl Ceilings {
     /// Measures them with records of the workload, on the disk of a directory.
-    pub(crate) fn measure(sample: &Arc<Workload>, dir: &Path) -> Result<Self, CommandError> {
+    pub(crate) fn measure(sample: &Arc<Workload>, dir: &Path, run: Duration) -> Result<Self, CommandError> {
+        let time = run.min(TIME_MAX);
         let size = sample.shape.record_size();
         let bytes = sample.sample(sample_count(size))?;
         let records: Vec<&[u8]> = bytes.chunks_exact(size).collect();
-        let verify_records_per_s = verify_records_per_s(&records, TIME);
-        Ok(Self { verify_records_per_s, disk: disk_speed(dir, DeviceChoice::Best, TIME)? })
+        let verify_records_per_s = verify_records_per_s(&records, time);
+        Ok(Self { verify_records_per_s, disk: disk_speed(dir, DeviceChoice::Best, time)? })
     }
 
     /// Records of this size that no run exceeds, a second.

@@ -2,6 +2,7 @@
 
 use super::plan::{Plan, RATE_TENTHS};
 use super::rig::{Outcome, Ran, Rig, Split};
+use super::source::Source;
 use super::{attack, closed, load, open, overload};
 use crate::command::bench::figures::ratio;
 use crate::exit::CommandError;
@@ -74,6 +75,8 @@ fn at_rate(rig: &mut Rig) -> Result<Outcome, CommandError> {
 fn overloaded(rig: &mut Rig) -> Result<Outcome, CommandError> {
     let saturation = rig.saturation()?;
     let attempts_per_s = saturation.saturating_mul(rig.plan.times);
+    // It is the ledger that shall refuse.
+    rig.sources.iter_mut().for_each(Source::unbind);
     let ran = rig.run(Split::Even, rig.plan.span, |sources, phase, thread| {
         overload::attempts_at_rate(sources, phase, thread, attempts_per_s)
     })?;
@@ -82,6 +85,11 @@ fn overloaded(rig: &mut Rig) -> Result<Outcome, CommandError> {
     let made_per_s = per_second(tally.attempts, tally.took());
     let mean = mean(&tally.refusal_ns);
     let kept = ratio(tally.records_per_s(), saturation);
+    if saturation + saturation / 20 < tally.records_per_s() {
+        eprintln!(
+            "annals: more was taken in the overload than in what was measured as saturation; measure on an idle machine"
+        );
+    }
     let fields = fields(json!({
         "times": rig.plan.times,
         "attempts": tally.attempts,

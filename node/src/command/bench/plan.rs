@@ -11,12 +11,14 @@ use std::time::Duration;
 
 /// How long saturation is measured before a load that is given as a part of it.
 const SATURATION: Duration = Duration::from_secs(2);
-/// Seconds of each step of a load curve, at most.
-const STEP: Duration = Duration::from_secs(1);
+/// The longest step of a load curve; in a run of less than ten times that, a tenth of it.
+const STEP_MAX: Duration = Duration::from_secs(1);
 /// Items of a bundle unless the command line says so.
 const ITEMS: u16 = 1000;
 /// Sources beside an attacker, with him.
 const SOURCES: u32 = 8;
+/// Sources of an overload: together they may have more outstanding than the ring holds, so that it is the ring that is full.
+const OVERLOAD_SOURCES: u32 = 4;
 /// Attempts of an overload, in parts of saturation.
 const TIMES: u64 = 10;
 /// The steps of a load curve, in tenths of saturation.
@@ -92,26 +94,30 @@ impl Plan {
 
     /// A step of the load curve.
     pub(crate) fn step(&self) -> Span {
-        Span { warmup: Duration::ZERO, time: self.span.time.min(STEP) }
+        Span { warmup: Duration::ZERO, time: (self.span.time / 10).min(STEP_MAX) }
     }
 
     /// Records that the run can use at most.
     pub(crate) fn record_count(&self, ceilings: &Ceilings) -> u64 {
         let top = ceilings.records_per_s(self.shape.record_size());
-        let whole = |span: Span| (span.warmup + span.time).as_secs();
-        let (run, saturation) = (whole(self.span), whole(self.saturation()));
+        let at = |rate: u64, span: Span| rate * millis(span.warmup + span.time) / 1000;
+        let (run, saturation) = (self.span, self.saturation());
         let run = match (self.mode, self.attack) {
             // Twice, and no source shall run dry before the others.
-            (_, Some(_)) => top * run * 2 * 5 / 4,
-            (Mode::Records | Mode::Bundles, None) => top * run,
-            (Mode::Latency, None) => ceilings.lone_per_s() * run,
-            (Mode::Open, None) => top * saturation + self.rate.unwrap_or(top * RATE_TENTHS / 10).min(top) * run,
-            (Mode::Overload, None) => top * (saturation + run),
+            (_, Some(_)) => at(top, run) * 2 * 5 / 4,
+            (Mode::Records | Mode::Bundles, None) => at(top, run),
+            (Mode::Latency, None) => at(ceilings.lone_per_s(), run),
+            (Mode::Open, None) => at(top, saturation) + at(self.rate.unwrap_or(top * RATE_TENTHS / 10).min(top), run),
+            (Mode::Overload, None) => at(top, saturation) + at(top, run),
         };
-        let curve: u64 = if self.curve { CURVE_TENTHS.sum::<u64>() * top * whole(self.step()) / 10 } else { 0 };
+        let curve = if self.curve { CURVE_TENTHS.sum::<u64>() * at(top, self.step()) / 10 } else { 0 };
         // A ceiling that was measured too low must not end the run early.
         (run + curve) / 20 * 21
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn usage<T>(words: &'static str) -> Result<T, CommandError> {
@@ -130,9 +136,13 @@ fn shape(bench: &Bench, attack: bool) -> Result<Shape, CommandError> {
     if bench.sources.is_some_and(|sources| bench.authors < sources) {
         return usage("an author's records go through one source; say no more --sources than --authors");
     }
-    let fitted = if bench.mode == Mode::Bundles { 2 } else { 1 };
-    let sources = if attack { SOURCES } else { bench.producers.unwrap_or(fitted) };
-    let sources = bench.sources.unwrap_or(sources).min(bench.authors);
+    let fitted = match bench.mode {
+        _ if attack => SOURCES,
+        Mode::Overload => OVERLOAD_SOURCES.max(bench.producers.unwrap_or(1)),
+        Mode::Bundles => bench.producers.unwrap_or(2),
+        Mode::Records | Mode::Latency | Mode::Open => bench.producers.unwrap_or(1),
+    };
+    let sources = bench.sources.unwrap_or(fitted).min(bench.authors);
     Ok(Shape { payload: bench.payload, items: items.min(fitting), authors: bench.authors, sources })
 }
 
@@ -179,6 +189,8 @@ mod tests {
             ("--mode records --producers 3 --authors 2", (2, 2, 1)),
             ("--mode records --sources 8", (8, 1, 1)),
             ("--mode records --bad 1000", (8, 1, 1)),
+            ("--mode overload", (4, 1, 1)),
+            ("--mode open", (1, 1, 1)),
             ("--mode records --nonces stale --sources 4 --producers 2", (4, 2, 1)),
         ];
         for (arguments, expected) in table {

@@ -112,7 +112,7 @@ impl Rig {
         // The sample comes first: it says how many records a run can use at most.
         let least = sample_count(shape.record_size());
         let sample = Arc::new(Workload::prepare(dir, ledger.id(), shape, least)?);
-        let ceilings = Ceilings::measure(&sample, dir)?;
+        let ceilings = Ceilings::measure(&sample, dir, plan.span.time)?;
         drop(sample);
         let count = plan.record_count(&ceilings).max(least);
         let each = (shape.record_size() + RECORD_OVERHEAD + shape.entry_size()) as u64;

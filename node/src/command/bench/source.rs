@@ -114,6 +114,11 @@ impl Source {
         Self { appender, supply, outstanding, most, batch, hostile: false, acks }
     }
 
+    /// From now on it keeps to no bound but the ledger's.
+    pub(crate) fn unbind(&mut self) {
+        self.most = usize::MAX;
+    }
+
     /// Offers its next records, at most so many. What is due when, and whether it counts, is asked for each by its place.
     pub(crate) fn offer(
         &mut self,
@@ -122,8 +127,7 @@ impl Source {
         due: impl Fn(u64, Instant) -> (Instant, Counts),
     ) -> Result<Offer, CommandError> {
         let most = most.min(self.batch);
-        // An attacker keeps to no bound but the ledger's.
-        if !self.hostile && self.most < self.outstanding.len() + most {
+        if self.most < self.outstanding.len() + most {
             return Ok(Offer::Full);
         }
         let records = self.supply.batch(most)?;
