@@ -448,10 +448,10 @@ pub(crate) struct Bench {
     /// With overload: how many times saturation is offered; 10 unless given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub(crate) times: Option<u64>,
-    /// With records: which nonces are sent; stale is an attack by one source, measured beside a clean phase
+    /// With records or open: which nonces are sent; stale is an attack by one source, measured beside a clean phase
     #[arg(long, default_value = "rising")]
     pub(crate) nonces: Nonces,
-    /// With records: one source attacks with one bad signature in N records, measured beside a clean phase
+    /// With records or open: one source attacks with one bad signature in N records, measured beside a clean phase
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub(crate) bad: Option<u64>,
     /// Where the ledger and the prepared records go; the records are kept there and used again

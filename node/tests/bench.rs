@@ -127,7 +127,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_made() {
         ("--mode records --rate 1000", "--mode open"),
         ("--mode records --times 5", "--mode overload"),
         ("--mode latency --items 5", "--mode bundles"),
-        ("--mode open --bad 5", "--mode records"),
+        ("--mode latency --bad 5", "--mode records"),
         ("--mode records --bad 5 --nonces stale", "one at a time"),
         ("--mode records --sources 9 --authors 8", "--authors"),
         ("--mode nonsense", "possible values"),

@@ -3,18 +3,21 @@
 //! First all sources send valid records, then, with the same sources on the same threads, the last one attacks. Each keeps as
 //! many records outstanding as the others, in both phases, so that the attack lies in what is sent and not in how much: who just
 //! sends too much is the business of `overload`. The attacker has a thread of its own, so that what a call costs it is not
-//! paid by those who would share it. What is kept of the clean phase is said of the others: the same sources in both.
+//! paid by those who would share it. In a closed loop latency is the length of the queue; at a constant rate, each source's
+//! share of it in both phases, it is what the others would see. What is kept of the clean phase is said of the others: the same sources in both.
 
 use super::figures::ratio;
 use super::load::merged;
 use super::modes::fields;
 use super::plan::Attack;
 use super::pool;
-use super::rig::{Outcome, Rig, Split};
+use super::rig::{Outcome, Ran, Rig, Split};
+use super::schedule::Schedule;
 use super::tally::Tally;
 use super::workload::fixed_key;
-use super::{closed, workload::Shape};
+use super::{closed, open, workload::Shape};
 use crate::exit::CommandError;
+use crate::line::Mode;
 use annals::{BuildError, LedgerId};
 use serde_json::json;
 
@@ -26,10 +29,16 @@ const STALE: u64 = 16_384;
 
 /// Runs both phases.
 pub(crate) fn run(rig: &mut Rig, attack: Attack) -> Result<Outcome, CommandError> {
-    let span = rig.plan.span;
-    let clean = rig.run(Split::LastApart, span, closed::flood)?;
+    let rate = match rig.plan.mode {
+        Mode::Open => {
+            let saturation = rig.saturation()?;
+            Some((rig.plan.rate(saturation), saturation))
+        }
+        Mode::Records | Mode::Bundles | Mode::Latency | Mode::Overload => None,
+    };
+    let clean = phase(rig, rate)?;
     arm(rig, attack)?;
-    let attacked = rig.run(Split::LastApart, span, closed::flood)?;
+    let attacked = phase(rig, rate)?;
     let (others_clean, all_clean) = (others(&clean.tallies)?, merged(&clean.tallies)?);
     let (others, all) = (others(&attacked.tallies)?, merged(&attacked.tallies)?);
     let attacker = attacked.tallies.last();
@@ -54,6 +63,15 @@ pub(crate) fn run(rig: &mut Rig, attack: Attack) -> Result<Outcome, CommandError
     if let (Attack::Bad(n), Some(object)) = (attack, object.get_mut("attack").and_then(|it| it.as_object_mut())) {
         object.insert("one_in".to_owned(), n.into());
     }
+    if let (Some((rate, saturation)), Some(object)) = (rate, object.as_object_mut()) {
+        object.extend(fields(json!({
+            "rate": rate,
+            "saturation_records_per_s": saturation,
+            "refused_attempts": all.pushed_back,
+            "late_us": others.late_us.value_at_quantile(0.99),
+            "unsent": all.unsent,
+        })));
+    }
     let summary = vec![
         (
             "attack",
@@ -67,6 +85,19 @@ pub(crate) fn run(rig: &mut Rig, attack: Attack) -> Result<Outcome, CommandError
         ("their latency", format!("{p99} us (99th percentile), {} times as long as without it", ratio(p99, clean_p99))),
     ];
     Ok(Outcome { tally: all, ran: attacked, saturation: None, fields: fields(object), summary })
+}
+
+/// All sources send, the last one by a thread of its own: as much as the ledger takes, or its share of a rate.
+fn phase(rig: &mut Rig, rate: Option<(u64, u64)>) -> Result<Ran, CommandError> {
+    let (span, count) = (rig.plan.span, u64::from(rig.plan.shape.sources));
+    let Some((rate, _)) = rate else { return rig.run(Split::LastApart, span, closed::flood) };
+    let own = (rate / count).max(1);
+    rig.run(Split::LastApart, span, |sources, phase, thread| {
+        let others = phase.threads - 1;
+        let schedule =
+            if thread < others { Schedule::new((rate - own).max(1), thread, others) } else { Schedule::new(own, 0, 1) };
+        open::at_rate(sources, phase, schedule)
+    })
 }
 
 /// All but the attacker, who is the last.

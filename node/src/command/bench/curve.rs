@@ -6,6 +6,7 @@ use super::open;
 use super::plan::CURVE_TENTHS;
 use super::report::LoadPoint;
 use super::rig::{Rig, Split};
+use super::schedule::Schedule;
 use crate::command::bench::load::merged;
 use crate::exit::CommandError;
 
@@ -14,7 +15,9 @@ pub(crate) fn draw(rig: &mut Rig, saturation: u64) -> Result<Vec<LoadPoint>, Com
     let (span, mut points) = (rig.plan.step(), Vec::new());
     for tenths in CURVE_TENTHS {
         let rate = (saturation * tenths / 10).max(1);
-        let ran = rig.run(Split::Even, span, |sources, phase, thread| open::at_rate(sources, phase, thread, rate))?;
+        let ran = rig.run(Split::Even, span, |sources, phase, thread| {
+            open::at_rate(sources, phase, Schedule::new(rate, thread, phase.threads))
+        })?;
         let tally = merged(&ran.tallies)?;
         if tally.ran_dry {
             break;

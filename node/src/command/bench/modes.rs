@@ -1,7 +1,8 @@
 //! The modes of a load: which phases each has, and what it says of them.
 
-use super::plan::{Plan, RATE_TENTHS};
+use super::plan::Plan;
 use super::rig::{Outcome, Ran, Rig, Split};
+use super::schedule::Schedule;
 use super::source::Source;
 use super::{attack, closed, load, open, overload};
 use crate::command::bench::figures::ratio;
@@ -49,9 +50,10 @@ fn lone(rig: &mut Rig) -> Result<Outcome, CommandError> {
 
 fn at_rate(rig: &mut Rig) -> Result<Outcome, CommandError> {
     let saturation = rig.saturation()?;
-    let rate = rig.plan.rate.unwrap_or(saturation * RATE_TENTHS / 10).max(1);
-    let ran =
-        rig.run(Split::Even, rig.plan.span, |sources, phase, thread| open::at_rate(sources, phase, thread, rate))?;
+    let rate = rig.plan.rate(saturation);
+    let ran = rig.run(Split::Even, rig.plan.span, |sources, phase, thread| {
+        open::at_rate(sources, phase, Schedule::new(rate, thread, phase.threads))
+    })?;
     let mut outcome = outcome(ran, Some(saturation))?;
     let tally = &outcome.tally;
     let late_us = tally.late_us.value_at_quantile(0.99);

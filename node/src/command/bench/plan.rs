@@ -24,7 +24,7 @@ const TIMES: u64 = 10;
 /// The steps of a load curve, in tenths of saturation.
 pub(crate) const CURVE_TENTHS: std::ops::RangeInclusive<u64> = 1..=11;
 /// The rate of an open loop unless the command line says so, in tenths of saturation.
-pub(crate) const RATE_TENTHS: u64 = 4;
+const RATE_TENTHS: u64 = 4;
 
 /// What one of the sources does to the others.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -73,8 +73,8 @@ impl Plan {
             "--items is for --mode bundles; say that, or leave it out",
         )?;
         refuse(
-            attack.is_some() && mode != Mode::Records,
-            "--bad and --nonces stale are measured with --mode records; say that, or leave them out",
+            attack.is_some() && !matches!(mode, Mode::Records | Mode::Open),
+            "--bad and --nonces stale are measured with --mode records or open; say one, or leave them out",
         )?;
         let shape = shape(bench, attack.is_some())?;
         refuse(attack.is_some() && shape.sources < 2, "an attack needs others beside it; say --sources 2 or more")?;
@@ -85,6 +85,11 @@ impl Plan {
         let curve = bench.report.is_some() && attack.is_none() && mode != Mode::Latency;
         let times = bench.times.unwrap_or(TIMES);
         Ok(Self { mode, shape, threads, span, attack, rate: bench.rate, times, curve })
+    }
+
+    /// The rate of an open loop, records a second.
+    pub(crate) fn rate(&self, saturation: u64) -> u64 {
+        self.rate.unwrap_or(saturation * RATE_TENTHS / 10).max(1)
     }
 
     /// The load that finds out what saturation is.
@@ -102,13 +107,13 @@ impl Plan {
         let top = ceilings.records_per_s(self.shape.record_size());
         let at = |rate: u64, span: Span| rate * millis(span.warmup + span.time) / 1000;
         let (run, saturation) = (self.span, self.saturation());
-        let run = match (self.mode, self.attack) {
-            // Twice, and no source shall run dry before the others.
-            (_, Some(_)) => at(top, run) * 2 * 5 / 4,
-            (Mode::Records | Mode::Bundles, None) => at(top, run),
-            (Mode::Latency, None) => at(ceilings.lone_per_s(), run),
-            (Mode::Open, None) => at(top, saturation) + at(self.rate.unwrap_or(top * RATE_TENTHS / 10).min(top), run),
-            (Mode::Overload, None) => at(top, saturation) + at(top, run),
+        // An attack is measured beside a clean phase, and no source shall run dry before the others.
+        let phases = |count: u64| if self.attack.is_some() { count * 2 * 5 / 4 } else { count };
+        let run = match self.mode {
+            Mode::Records | Mode::Bundles => phases(at(top, run)),
+            Mode::Latency => at(ceilings.lone_per_s(), run),
+            Mode::Open => phases(at(self.rate(top).min(top), run)) + at(top, saturation),
+            Mode::Overload => at(top, saturation) + at(top, run),
         };
         let curve = if self.curve { CURVE_TENTHS.sum::<u64>() * at(top, self.step()) / 10 } else { 0 };
         // A ceiling that was measured too low must not end the run early.
@@ -166,7 +171,7 @@ mod tests {
             "--mode overload --rate 1000",
             "--mode records --times 3",
             "--mode records --items 256",
-            "--mode open --bad 10",
+            "--mode latency --bad 10",
             "--mode bundles --nonces stale",
             "--mode records --bad 10 --nonces stale",
             "--mode records --sources 65",

@@ -114,10 +114,7 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
     use super::*;
-    use crate::command::bench::tally::{Tally, Window};
-    use std::time::Duration;
 
     const SECOND: u64 = 1_000_000_000;
 
@@ -164,39 +161,5 @@ mod tests {
         pace.taken(5);
         assert_eq!(pace.step(4_500_000), Step::Wait(5_000_000));
         assert_eq!(pace.step(4_999_999), Step::Wait(4_999_999 + TICK_NS), "no wake-up for each record");
-    }
-
-    /// Sends to a ledger that answers at once, but for one stall, and records latencies as the open loop does.
-    fn p99_us(stall: std::ops::Range<u64>, intended: bool) -> u64 {
-        let start = crate::command::bench::clock::now();
-        let window = Window::after(start, Duration::ZERO, Duration::from_secs(1));
-        let (mut tally, mut pace) = (Tally::new(window).unwrap(), Pace::new(Schedule::new(1000, 0, 1), SECOND));
-        let mut elapsed = 0;
-        loop {
-            match pace.step(elapsed) {
-                Step::Done => return tally.at(0.99),
-                Step::Wait(until) => elapsed = until,
-                Step::Send(count) => {
-                    // The sender itself is held up with its call.
-                    let sent = elapsed;
-                    let answered = if stall.contains(&elapsed) { stall.end } else { elapsed + 100_000 };
-                    for k in pace.next()..pace.next() + count {
-                        let since = start + Duration::from_nanos(if intended { pace.due_ns(k) } else { sent });
-                        tally.answer(since, start + Duration::from_nanos(answered), true);
-                    }
-                    elapsed = answered;
-                    pace.taken(count);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_stall_shows_in_the_99th_percentile() {
-        let stall = 400_000_000..500_000_000;
-        let told = p99_us(stall.clone(), true);
-        assert!((85_000..=100_000).contains(&told), "100 of 1,000 records came due in the stall: {told} us");
-        assert!(p99_us(stall, false) < 200, "from when they were sent, the stall would be one record's");
-        assert!(p99_us(0..0, true) < 300, "without a stall there is none");
     }
 }
