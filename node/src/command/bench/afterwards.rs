@@ -104,9 +104,11 @@ mod tests {
         let mut two = acks(&[1, 4, 5]);
         two.merge(acks(&[2, 3, 6]));
         assert!(each_once(&two), "of two sources");
+        // The same number, the same sum, each source's in order: 2 twice and 3 never.
         let mut twice = acks(&[1, 4, 5]);
-        // The same number, and the same sum, but 2 twice and 3 never.
-        twice.merge(acks(&[2, 2, 7]));
+        twice.merge(acks(&[2, 7]));
+        twice.merge(acks(&[2]));
+        assert_eq!((twice.count, twice.sum), (6, 21));
         assert!(!each_once(&twice));
     }
 }
