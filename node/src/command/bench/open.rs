@@ -10,9 +10,9 @@ use super::clock::{nanos, now, rest, wake_on_time};
 use super::load::Phase;
 use super::schedule::{Pace, Schedule, Step, TICK_NS};
 use super::source::{BATCH, Counts, Offer, Source};
-use super::tally::Tally;
+use super::tally::{Tally, Window};
 use crate::exit::CommandError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A load that can't be kept up is given up after so many times its time.
 const PATIENCE: u64 = 2;
@@ -75,11 +75,9 @@ impl Sink for Driven<'_> {
 
     fn offer(&mut self, count: u64, due_ns: &dyn Fn(u64) -> u64, tally: &mut Tally) -> Result<Offer, CommandError> {
         let Some(source) = turn_of(self.sources, &mut self.turn) else { return Ok(Offer::Dry) };
-        let (start, from) = (self.phase.start, self.phase.window.from);
-        let offer = source.offer(usize::try_from(count).unwrap_or(BATCH), tally, |place, _| {
-            let due = start + Duration::from_nanos(due_ns(place));
-            (due, if from <= due { Counts::Always } else { Counts::Never })
-        })?;
+        let (start, window) = (self.phase.start, self.phase.window);
+        let most = usize::try_from(count).unwrap_or(BATCH);
+        let offer = source.offer(most, tally, |place, _| since_due(start, window, due_ns(place)))?;
         source.settle(0, tally)?;
         Ok(offer)
     }
@@ -87,6 +85,12 @@ impl Sink for Driven<'_> {
     fn wait(&mut self, time_ns: u64, tally: &mut Tally) -> Result<(), CommandError> {
         wait(self.sources, time_ns, tally)
     }
+}
+
+/// A record counts from when it was due, and if it was due in the window, whenever it was sent and is answered.
+fn since_due(start: Instant, window: Window, due_ns: u64) -> (Instant, Counts) {
+    let due = start + Duration::from_nanos(due_ns);
+    (due, if window.holds(due) { Counts::Always } else { Counts::Never })
 }
 
 /// One thread: records of its schedule, by its sources in turn.
@@ -130,7 +134,6 @@ pub(super) fn wait(sources: &mut [Source], time_ns: u64, tally: &mut Tally) -> R
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
-    use crate::command::bench::tally::Window;
     use std::ops::Range;
 
     const SECOND_NS: u64 = 1_000_000_000;
@@ -206,6 +209,20 @@ mod tests {
                 assert!((least_us..=most_us).contains(&told), "{stall:?}: {quantile} is {told} us");
             }
             assert!((99_000..=101_000).contains(&tally.latency_us.max()), "{stall:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_counts_from_when_it_was_due() {
+        let start = now();
+        let window = Window::after(start, Duration::from_secs(1), Duration::from_secs(1));
+        for (due_ns, counts) in [
+            (0, Counts::Never),
+            (SECOND_NS - 1, Counts::Never),
+            (SECOND_NS, Counts::Always),
+            (2 * SECOND_NS - 1, Counts::Always),
+        ] {
+            assert_eq!(since_due(start, window, due_ns), (start + Duration::from_nanos(due_ns), counts));
         }
     }
 
