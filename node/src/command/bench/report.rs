@@ -1,37 +1,315 @@
-//! The report of a run: a placeholder of the page that shows it.
-#![allow(dead_code, reason = "the page shows all of it")]
+//! The report of a bench: one HTML file with charts, that anybody opens, prints or mails.
+//!
+//! It needs nothing beside itself: no network, no script, no font. Style and charts stand in the file; colours follow the
+//! reader's light or dark setting, and lines differ by dashes too, so that a black and white print can be read. All text is
+//! escaped. A measurement that was not made leaves its chart out, and the report says so. What the figures mean is decided
+//! by whoever fills the report in; here they are only shown.
 
+mod axis;
+mod chart;
+#[cfg(test)]
+mod tests;
+
+use axis::{Axis, Unit, number};
+use chart::{Chart, Series, Style};
+use std::fmt::{self, Write as _};
 use std::path::Path;
 
-#[derive(Debug)]
+/// What a report shows.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Report {
-    pub title: String,
-    pub command: String,
-    pub machine: Vec<(String, String)>,
-    pub summary: Vec<(String, String)>,
-    pub over_time: Vec<Moment>,
-    pub percentiles: Vec<(f64, u64)>,
-    pub load_curve: Vec<LoadPoint>,
+    /// Its heading.
+    pub(crate) title: String,
+    /// The command that made it.
+    pub(crate) command: String,
+    /// What the machine is: names and values.
+    pub(crate) machine: Vec<(String, String)>,
+    /// The figures: names and values.
+    pub(crate) summary: Vec<(String, String)>,
+    /// The run by intervals, in order.
+    pub(crate) over_time: Vec<Moment>,
+    /// Quantiles from 0 to below 1, rising, and their latencies in µs.
+    pub(crate) percentiles: Vec<(f64, u64)>,
+    /// Latency by offered load, by rising load.
+    pub(crate) load_curve: Vec<LoadPoint>,
 }
 
-#[derive(Debug)]
+/// One interval of a run.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
-    pub at_ms: u64,
-    pub interval_ms: u64,
-    pub records: u64,
-    pub p50_us: u64,
-    pub p99_us: u64,
+    /// When it ended, since the start.
+    pub(crate) at_ms: u64,
+    /// How long it was.
+    pub(crate) interval_ms: u64,
+    /// Records answered in it; latencies mean nothing if there are none.
+    pub(crate) records: u64,
+    /// Their median latency.
+    pub(crate) p50_us: u64,
+    /// Their 99th percentile.
+    pub(crate) p99_us: u64,
 }
 
-#[derive(Debug)]
+/// What one offered load came to.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct LoadPoint {
-    pub offered_per_s: u64,
-    pub done_per_s: u64,
-    pub p50_us: u64,
-    pub p99_us: u64,
-    pub p999_us: u64,
+    /// Records offered a second.
+    pub(crate) offered_per_s: u64,
+    /// Records answered a second.
+    pub(crate) done_per_s: u64,
+    /// Median latency.
+    pub(crate) p50_us: u64,
+    /// 99th percentile.
+    pub(crate) p99_us: u64,
+    /// 99.9th percentile.
+    pub(crate) p999_us: u64,
 }
 
+/// Writes a report to a file, in place of what is there.
+///
+/// # Errors
+///
+/// What the system says if the file can't be written.
 pub(crate) fn write(report: &Report, path: &Path) -> std::io::Result<()> {
-    std::fs::write(path, format!("<!doctype html><title>{}</title>\n<pre>{report:?}</pre>\n", report.title))
+    let mut page = String::new();
+    render(report, &mut page).map_err(std::io::Error::other)?;
+    std::fs::write(path, page)
+}
+
+/// Text in which nothing is markup.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            match character {
+                '&' => formatter.write_str("&amp;")?,
+                '<' => formatter.write_str("&lt;")?,
+                '>' => formatter.write_str("&gt;")?,
+                '"' => formatter.write_str("&quot;")?,
+                '\'' => formatter.write_str("&#39;")?,
+                // Control characters are no text; a line feed is.
+                other if other.is_control() && other != '\n' => formatter.write_char(char::REPLACEMENT_CHARACTER)?,
+                other => formatter.write_char(other)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+const STYLE: &str = "
+:root{color-scheme:light dark;--ground:#fff;--ink:#1c2024;--faint:#697077;--rule:#d9dde1;--panel:#f6f7f9;
+--s0:#1f63c6;--s1:#c2570c;--s2:#8a2be2;--s3:#697077}
+@media (prefers-color-scheme:dark){:root{--ground:#14171a;--ink:#e8eaed;--faint:#9aa2aa;--rule:#343a40;--panel:#1c2024;
+--s0:#6ea8ff;--s1:#ffa24d;--s2:#c79bff;--s3:#9aa2aa}}
+*{box-sizing:border-box}
+body{margin:0 auto;max-width:60rem;padding:2rem 1.25rem;background:var(--ground);color:var(--ink);
+font:16px/1.5 system-ui,sans-serif}
+h1{font-size:1.6rem;line-height:1.25;margin:0 0 .5rem}
+h2{font-size:1.1rem;margin:2.25rem 0 .25rem}
+p{margin:.25rem 0 .75rem}
+.note{color:var(--faint);font-size:.875rem}
+pre{background:var(--panel);border:1px solid var(--rule);border-radius:6px;padding:.75rem;white-space:pre-wrap;
+overflow-wrap:anywhere;font:.875rem/1.5 ui-monospace,monospace}
+table{border-collapse:collapse;width:100%;font-size:.9375rem}
+th,td{border-bottom:1px solid var(--rule);padding:.3rem .75rem .3rem 0;text-align:left;vertical-align:top;
+overflow-wrap:anywhere}
+th{font-weight:500;color:var(--faint)}
+.pairs th{width:40%}
+.figures td,.figures th{text-align:right;font-variant-numeric:tabular-nums}
+svg{display:block;width:100%;height:auto;margin:.5rem 0}
+svg text{fill:var(--faint);font:12px system-ui,sans-serif}
+.grid{stroke:var(--rule);stroke-width:1}
+.line{fill:none;stroke-width:2;stroke-linejoin:round}
+.s0{stroke:var(--s0)}.s1{stroke:var(--s1)}.s2{stroke:var(--s2)}.s3{stroke:var(--s3)}
+.s1.line{stroke-dasharray:7 3}.s2.line{stroke-dasharray:2 3}.s3.line{stroke-dasharray:1 5}
+.dot{stroke-width:0}.dot.s0{fill:var(--s0)}.dot.s1{fill:var(--s1)}.dot.s2{fill:var(--s2)}.dot.s3{fill:var(--s3)}
+@media print{:root{color-scheme:light;--ground:#fff;--ink:#000;--faint:#333;--rule:#bbb;--panel:#fff;
+--s0:#1f63c6;--s1:#c2570c;--s2:#8a2be2;--s3:#333}
+body{max-width:none;padding:0}section,svg,table{break-inside:avoid}}
+";
+
+fn render(report: &Report, out: &mut String) -> fmt::Result {
+    let title = Escaped(&report.title);
+    write!(out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>")?;
+    write!(out, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")?;
+    write!(out, "<style>{STYLE}</style></head>\n<body><main><h1>{title}</h1>\n")?;
+    writeln!(out, "<pre>{}</pre>", Escaped(&report.command))?;
+    pairs(out, "Figures", &report.summary)?;
+    throughput(out, &report.over_time)?;
+    latency(out, &report.over_time)?;
+    percentiles(out, &report.percentiles)?;
+    load_latency(out, &report.load_curve)?;
+    load_done(out, &report.load_curve)?;
+    pairs(out, "Machine", &report.machine)?;
+    out.write_str("</main></body></html>\n")
+}
+
+/// A table of names and values.
+fn pairs(out: &mut String, heading: &str, pairs: &[(String, String)]) -> fmt::Result {
+    if pairs.is_empty() {
+        return missing(out, heading);
+    }
+    write!(out, "<section><h2>{}</h2><table class=\"pairs\">", Escaped(heading))?;
+    for (name, value) in pairs {
+        write!(out, "<tr><th>{}</th><td>{}</td></tr>", Escaped(name), Escaped(value))?;
+    }
+    out.write_str("</table></section>\n")
+}
+
+/// Says that something was not measured.
+fn missing(out: &mut String, heading: &str) -> fmt::Result {
+    writeln!(out, "<section><h2>{}</h2><p class=\"note\">Not measured in this run.</p></section>", Escaped(heading))
+}
+
+/// A heading, a sentence on what is seen, and the chart.
+fn section(out: &mut String, heading: &str, seen: &str, chart: &Chart) -> fmt::Result {
+    write!(out, "<section><h2>{}</h2><p>{}</p>", Escaped(heading), Escaped(seen))?;
+    chart.draw(heading, out)?;
+    out.write_str("</section>\n")
+}
+
+/// Figures of people: far below 2^53, and if not, near enough for a chart.
+#[expect(clippy::cast_precision_loss, reason = "a chart is no more exact")]
+const fn float(value: u64) -> f64 {
+    value as f64
+}
+
+#[expect(clippy::float_arithmetic, reason = "figures for a chart")]
+fn rate(records: u64, interval_ms: u64) -> f64 {
+    float(records) * 1000.0 / float(interval_ms.max(1))
+}
+
+#[expect(clippy::float_arithmetic, reason = "figures for a chart")]
+fn seconds(ms: u64) -> f64 {
+    float(ms) / 1000.0
+}
+
+fn throughput(out: &mut String, moments: &[Moment]) -> fmt::Result {
+    let heading = "Throughput over time";
+    if moments.is_empty() {
+        return missing(out, heading);
+    }
+    let points = moments.iter().map(|moment| (seconds(moment.at_ms), Some(rate(moment.records, moment.interval_ms))));
+    let rates: Vec<_> = points.clone().filter_map(|(_, rate)| rate).collect();
+    let (least, most) =
+        rates.iter().fold((f64::MAX, 0.0_f64), |(least, most), rate| (least.min(*rate), most.max(*rate)));
+    let records = moments.iter().map(|moment| moment.records).fold(0, u64::saturating_add);
+    let time = moments.iter().map(|moment| moment.interval_ms).fold(0, u64::saturating_add);
+    let seen = format!(
+        "{} records/s on average over {}; {} in the slowest interval, {} in the fastest.",
+        number(rate(records, time)),
+        Unit::Seconds.label(seconds(time)),
+        number(least),
+        number(most)
+    );
+    let chart = Chart {
+        x: Axis::linear("time since the start", Unit::Seconds),
+        y: Axis::linear("records/s", Unit::Count),
+        series: vec![Series { name: "records/s", style: Style::First, points: points.collect() }],
+    };
+    section(out, heading, &seen, &chart)
+}
+
+fn latency(out: &mut String, moments: &[Moment]) -> fmt::Result {
+    let heading = "Latency over time";
+    let Some(worst) = moments.iter().filter(|moment| 0 < moment.records).max_by_key(|moment| moment.p99_us) else {
+        return missing(out, heading);
+    };
+    let points = |of: fn(&Moment) -> u64| {
+        let latency = |moment: &Moment| (0 < moment.records).then(|| float(of(moment)));
+        moments.iter().map(|moment| (seconds(moment.at_ms), latency(moment))).collect()
+    };
+    let seen = format!(
+        "The worst interval ended at {}: its 99th percentile was {}. A line breaks where nothing was answered.",
+        Unit::Seconds.label(seconds(worst.at_ms)),
+        Unit::Micros.label(float(worst.p99_us))
+    );
+    let chart = Chart {
+        x: Axis::linear("time since the start", Unit::Seconds),
+        y: Axis::log("latency, log scale", Unit::Micros),
+        series: vec![
+            Series { name: "p50", style: Style::First, points: points(|moment| moment.p50_us) },
+            Series { name: "p99", style: Style::Second, points: points(|moment| moment.p99_us) },
+        ],
+    };
+    section(out, heading, &seen, &chart)
+}
+
+#[expect(clippy::float_arithmetic, reason = "figures for a chart")]
+fn percentiles(out: &mut String, percentiles: &[(f64, u64)]) -> fmt::Result {
+    let heading = "Latency by percentile";
+    let drawn: Vec<_> = percentiles.iter().copied().filter(|(quantile, _)| (0.0..1.0).contains(quantile)).collect();
+    let Some((quantile, latency)) = drawn.last() else { return missing(out, heading) };
+    let seen = format!(
+        "{} of the records were answered within {}.",
+        Unit::Percentile.label(1.0 / (1.0 - quantile)),
+        Unit::Micros.label(float(*latency))
+    );
+    let points = drawn.iter().map(|(quantile, latency)| (1.0 / (1.0 - quantile), Some(float(*latency)))).collect();
+    let chart = Chart {
+        x: Axis::log("percentile", Unit::Percentile),
+        y: Axis::log("latency, log scale", Unit::Micros),
+        series: vec![Series { name: "latency", style: Style::First, points }],
+    };
+    section(out, heading, &seen, &chart)
+}
+
+fn load_points(curve: &[LoadPoint], of: fn(&LoadPoint) -> u64) -> Vec<(f64, Option<f64>)> {
+    curve.iter().map(|point| (float(point.offered_per_s), Some(float(of(point))))).collect()
+}
+
+fn load_latency(out: &mut String, curve: &[LoadPoint]) -> fmt::Result {
+    let heading = "Latency by offered load";
+    let (Some(first), Some(last)) = (curve.first(), curve.last()) else { return missing(out, heading) };
+    let seen = format!(
+        "The 99th percentile goes from {} at {} records/s offered to {} at {}.",
+        Unit::Micros.label(float(first.p99_us)),
+        number(float(first.offered_per_s)),
+        Unit::Micros.label(float(last.p99_us)),
+        number(float(last.offered_per_s))
+    );
+    let chart = Chart {
+        x: Axis::linear("records/s offered", Unit::Count),
+        y: Axis::log("latency, log scale", Unit::Micros),
+        series: vec![
+            Series { name: "p50", style: Style::First, points: load_points(curve, |point| point.p50_us) },
+            Series { name: "p99", style: Style::Second, points: load_points(curve, |point| point.p99_us) },
+            Series { name: "p99.9", style: Style::Third, points: load_points(curve, |point| point.p999_us) },
+        ],
+    };
+    section(out, heading, &seen, &chart)
+}
+
+fn load_done(out: &mut String, curve: &[LoadPoint]) -> fmt::Result {
+    let heading = "Answered by offered load";
+    let Some(best) = curve.iter().max_by_key(|point| point.done_per_s) else { return missing(out, heading) };
+    let seen = format!(
+        "At most {} records/s were answered, with {} offered. Where the line leaves the dotted one, not all was answered in time.",
+        number(float(best.done_per_s)),
+        number(float(best.offered_per_s))
+    );
+    let chart = Chart {
+        x: Axis::linear("records/s offered", Unit::Count),
+        y: Axis::linear("records/s answered", Unit::Count),
+        series: vec![
+            Series { name: "answered", style: Style::First, points: load_points(curve, |point| point.done_per_s) },
+            Series {
+                name: "all that is offered",
+                style: Style::Aid,
+                points: load_points(curve, |point| point.offered_per_s),
+            },
+        ],
+    };
+    section(out, heading, &seen, &chart)?;
+    out.write_str(
+        "<table class=\"figures\"><tr><th>offered/s</th><th>answered/s</th><th>p50</th><th>p99</th><th>p99.9</th></tr>",
+    )?;
+    for point in curve {
+        write!(out, "<tr><td>{}</td><td>{}</td>", point.offered_per_s, point.done_per_s)?;
+        for latency in [point.p50_us, point.p99_us, point.p999_us] {
+            write!(out, "<td>{}</td>", Unit::Micros.label(float(latency)))?;
+        }
+        out.write_str("</tr>")?;
+    }
+    out.write_str("</table>\n")
 }
