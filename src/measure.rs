@@ -3,6 +3,10 @@
 //! The same library calls and the same device that the engine uses, with nothing of the engine around them. A figure of the
 //! engine means something only beside these, measured in the same run.
 
+mod reading;
+
+pub use reading::{ReadSpeed, hash_records_per_s, read_speed};
+
 use crate::ledger::open_device;
 use crate::open_error::OpenError;
 use crate::options::DeviceChoice;

@@ -419,6 +419,14 @@ pub(crate) enum Mode {
     Open,
     /// Many times as many attempts as the ledger can take
     Overload,
+    /// Reading: scan, get, prove and find
+    Read,
+    /// A follower from the beginning to the head
+    Follow,
+    /// Opening after the writer was killed, to the first acknowledgement
+    Reopen,
+    /// What `annals check` does
+    Check,
 }
 
 /// Which nonces the sources of a bench send.
@@ -475,6 +483,15 @@ pub(crate) struct Bench {
     /// Write a report to read in a browser; with a load also latency at 0.1 to 1.1 of saturation
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    /// With read, follow and check: records of the ledger; as suits the payload unless given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) records: Option<u64>,
+    /// With reopen: GiB of the ledger; 1 unless given, 0 is a few MiB
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=1024))]
+    pub(crate) gib: Option<u64>,
+    /// Append to this ledger until killed: the writer of `--mode reopen`
+    #[arg(long, hide = true)]
+    pub(crate) victim: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

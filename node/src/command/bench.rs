@@ -13,7 +13,7 @@
 //! ceiling   the machine's limits            afterwards, figures, report             what is said in the end
 //! ```
 //!
-//! A mode that is no load has a file of its own, and one function there that gives [`Figures`].
+//! Modes that read a ledger are in `reading`.
 
 mod afterwards;
 mod attack;
@@ -30,6 +30,7 @@ mod overload;
 mod place;
 mod plan;
 mod pool;
+mod reading;
 mod report;
 mod rig;
 mod schedule;
@@ -39,14 +40,19 @@ mod tally;
 mod workload;
 
 use crate::exit::CommandError;
-use crate::line::{Bench, Mode};
+use crate::line::Bench;
 pub(crate) use figures::Figures;
+pub(crate) use plan::Load;
+use plan::Plan;
 use report::Report;
 use std::path::Path;
 
 pub(crate) fn run(bench: &Bench) -> Result<u8, CommandError> {
     // What makes no sense leaves no directory behind.
-    plan::Plan::of(bench)?;
+    match Load::of(bench.mode) {
+        Some(load) => drop(Plan::of(bench, load)?),
+        None => reading::judge(bench)?,
+    }
     let scratch = match &bench.dir {
         Some(dir) => {
             std::fs::create_dir_all(dir).map_err(|source| CommandError::Write { path: dir.clone(), source })?;
@@ -56,7 +62,8 @@ pub(crate) fn run(bench: &Bench) -> Result<u8, CommandError> {
     };
     let scratch_path = scratch.as_ref().map(|scratch| scratch.path().to_owned());
     let dir = bench.dir.clone().or(scratch_path).unwrap_or_default();
-    let figures = measure(bench, &dir)?;
+    let Some(load) = Load::of(bench.mode) else { return reading::run(bench, &dir) };
+    let figures = measure(bench, load, &dir)?;
     if bench.json {
         figures.print_json()?
     } else {
@@ -64,23 +71,21 @@ pub(crate) fn run(bench: &Bench) -> Result<u8, CommandError> {
     }
     if let Some(path) = &bench.report {
         let failed = |source| CommandError::Write { path: path.clone(), source };
-        report::write(&report(bench, figures, &dir), path).map_err(failed)?;
+        report::write(&report(load, figures, &dir), path).map_err(failed)?;
     }
     Ok(0)
 }
 
-/// Runs one bench in a directory.
-pub(crate) fn measure(bench: &Bench, dir: &Path) -> Result<Figures, CommandError> {
-    match bench.mode {
-        Mode::Records | Mode::Bundles | Mode::Latency | Mode::Open | Mode::Overload => rig::measure(bench, dir),
-    }
+/// Runs one load in a directory.
+pub(crate) fn measure(bench: &Bench, load: Load, dir: &Path) -> Result<Figures, CommandError> {
+    rig::measure(Plan::of(bench, load)?, dir)
 }
 
-fn report(bench: &Bench, figures: Figures, dir: &Path) -> Report {
+fn report(load: Load, figures: Figures, dir: &Path) -> Report {
     let arguments: Vec<_> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let Figures { summary, device, over_time, percentiles, load_curve, .. } = figures;
     Report {
-        title: format!("annals bench: {}", figures::name(bench.mode)),
+        title: format!("annals bench: {}", figures::name(load)),
         command: format!("annals {}", arguments.join(" ")),
         machine: machine::facts(dir, device),
         summary,

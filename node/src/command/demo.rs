@@ -178,12 +178,15 @@ impl Demo {
             sources: None,
             items: None,
             report: None,
+            records: None,
+            gib: None,
+            victim: None,
             json: false,
         };
         let scratch = self.root.join("bench");
         std::fs::create_dir_all(&scratch).map_err(|source| CommandError::Write { path: scratch.clone(), source })?;
         self.say("signing records first, outside the clock ...")?;
-        let figures = bench::measure(&bench, &scratch)?;
+        let figures = bench::measure(&bench, bench::Load::Records, &scratch)?;
         let (reached, ceiling) = (figures.records_per_s, figures.verify_records_per_s);
         self.say(&format!("{reached} records/s verified, ordered and durable"))?;
         self.say(&format!(

@@ -9,7 +9,7 @@
 use super::figures::ratio;
 use super::load::merged;
 use super::modes::fields;
-use super::plan::Attack;
+use super::plan::{Attack, Load};
 use super::pool;
 use super::rig::{Outcome, Ran, Rig, Split};
 use super::schedule::Schedule;
@@ -17,7 +17,6 @@ use super::tally::Tally;
 use super::workload::fixed_key;
 use super::{closed, open, workload::Shape};
 use crate::exit::CommandError;
-use crate::line::Mode;
 use annals::{BuildError, LedgerId};
 use serde_json::json;
 
@@ -30,11 +29,11 @@ const STALE: u64 = 16_384;
 /// Runs both phases.
 pub(crate) fn run(rig: &mut Rig, attack: Attack) -> Result<Outcome, CommandError> {
     let rate = match rig.plan.mode {
-        Mode::Open => {
+        Load::Open => {
             let saturation = rig.saturation()?;
             Some((rig.plan.rate(saturation), saturation))
         }
-        Mode::Records | Mode::Bundles | Mode::Latency | Mode::Overload => None,
+        Load::Records | Load::Bundles | Load::Latency | Load::Overload => None,
     };
     let clean = phase(rig, rate)?;
     arm(rig, attack)?;

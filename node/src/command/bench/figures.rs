@@ -4,12 +4,11 @@
 
 use super::ceiling::Ceilings;
 use super::modes::fields;
-use super::plan::Plan;
+use super::plan::{Load, Plan};
 use super::report::{LoadPoint, Moment};
 use super::rig::{After, Outcome, Ran};
 use super::tally::Tally;
 use crate::exit::CommandError;
-use crate::line::Mode;
 use annals::measure::per_second;
 use serde_json::{Map, Value, json};
 use std::io::Write as _;
@@ -42,13 +41,13 @@ pub(crate) fn ratio(value: u64, by: u64) -> f64 {
 }
 
 /// The word for a mode.
-pub(crate) const fn name(mode: Mode) -> &'static str {
+pub(crate) const fn name(mode: Load) -> &'static str {
     match mode {
-        Mode::Records => "records",
-        Mode::Bundles => "bundles",
-        Mode::Latency => "latency",
-        Mode::Open => "open",
-        Mode::Overload => "overload",
+        Load::Records => "records",
+        Load::Bundles => "bundles",
+        Load::Latency => "latency",
+        Load::Open => "open",
+        Load::Overload => "overload",
     }
 }
 
@@ -70,9 +69,9 @@ impl Rates {
         let records_per_s = tally.records_per_s();
         let mb_per_s = per_second(payload_bytes, tally.took()) / 1_000_000;
         let ratio_to_ceiling = match plan.mode {
-            Mode::Records | Mode::Open | Mode::Overload => ratio(records_per_s, ceilings.verify_records_per_s),
-            Mode::Bundles => ratio(mb_per_s, ceilings.disk.mb_per_s),
-            Mode::Latency => ratio(tally.at(0.5), ceilings.disk.durable_4k_write_us_p50),
+            Load::Records | Load::Open | Load::Overload => ratio(records_per_s, ceilings.verify_records_per_s),
+            Load::Bundles => ratio(mb_per_s, ceilings.disk.mb_per_s),
+            Load::Latency => ratio(tally.at(0.5), ceilings.disk.durable_4k_write_us_p50),
         };
         let cpu_us = super::clock::micros(ran.cpu);
         let cpu_us_per_record = ratio(cpu_us, ran.acknowledged);

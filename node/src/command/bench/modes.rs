@@ -1,13 +1,12 @@
 //! The modes of a load: which phases each has, and what it says of them.
 
-use super::plan::Plan;
+use super::plan::{Load, Plan};
 use super::rig::{Outcome, Ran, Rig, Split};
 use super::schedule::Schedule;
 use super::source::Source;
 use super::{attack, closed, load, open, overload};
 use crate::command::bench::figures::ratio;
 use crate::exit::CommandError;
-use crate::line::Mode;
 use annals::measure::per_second;
 use serde_json::{Map, Value, json};
 
@@ -16,10 +15,10 @@ pub(crate) fn run(rig: &mut Rig) -> Result<Outcome, CommandError> {
     let Plan { mode, attack, .. } = rig.plan;
     match (mode, attack) {
         (_, Some(attack)) => attack::run(rig, attack),
-        (Mode::Records | Mode::Bundles, None) => flood(rig),
-        (Mode::Latency, None) => lone(rig),
-        (Mode::Open, None) => at_rate(rig),
-        (Mode::Overload, None) => overloaded(rig),
+        (Load::Records | Load::Bundles, None) => flood(rig),
+        (Load::Latency, None) => lone(rig),
+        (Load::Open, None) => at_rate(rig),
+        (Load::Overload, None) => overloaded(rig),
     }
 }
 

@@ -26,6 +26,30 @@ pub(crate) const CURVE_TENTHS: std::ops::RangeInclusive<u64> = 1..=11;
 /// The rate of an open loop unless the command line says so, in tenths of saturation.
 const RATE_TENTHS: u64 = 4;
 
+/// The modes that load a ledger; the others read one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Load {
+    Records,
+    Bundles,
+    Latency,
+    Open,
+    Overload,
+}
+
+impl Load {
+    /// The load of a mode; none for one that reads.
+    pub(crate) const fn of(mode: Mode) -> Option<Self> {
+        match mode {
+            Mode::Records => Some(Self::Records),
+            Mode::Bundles => Some(Self::Bundles),
+            Mode::Latency => Some(Self::Latency),
+            Mode::Open => Some(Self::Open),
+            Mode::Overload => Some(Self::Overload),
+            Mode::Read | Mode::Follow | Mode::Reopen | Mode::Check => None,
+        }
+    }
+}
+
 /// What one of the sources does to the others.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Attack {
@@ -38,7 +62,7 @@ pub(crate) enum Attack {
 /// A load, judged.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    pub(crate) mode: Mode,
+    pub(crate) mode: Load,
     pub(crate) shape: Shape,
     pub(crate) threads: usize,
     pub(crate) span: Span,
@@ -50,7 +74,11 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Judges the command line.
-    pub(crate) fn of(bench: &Bench) -> Result<Self, CommandError> {
+    pub(crate) fn of(bench: &Bench, mode: Load) -> Result<Self, CommandError> {
+        refuse(
+            bench.records.is_some() || bench.gib.is_some(),
+            "--records and --gib are for modes that read; say one of those, or leave them out",
+        )?;
         let attack = match (bench.nonces, bench.bad) {
             (Nonces::Rising, None) => None,
             (Nonces::Stale, None) => Some(Attack::Stale),
@@ -59,30 +87,29 @@ impl Plan {
                 return usage("--nonces stale and --bad are two attacks; measure one at a time");
             }
         };
-        let mode = bench.mode;
         refuse(
-            bench.rate.is_some() && mode != Mode::Open,
+            bench.rate.is_some() && mode != Load::Open,
             "--rate is for an open loop; say --mode open, or leave it out",
         )?;
         refuse(
-            bench.times.is_some() && mode != Mode::Overload,
+            bench.times.is_some() && mode != Load::Overload,
             "--times is for --mode overload; say that, or leave it out",
         )?;
         refuse(
-            bench.items.is_some() && mode != Mode::Bundles,
+            bench.items.is_some() && mode != Load::Bundles,
             "--items is for --mode bundles; say that, or leave it out",
         )?;
         refuse(
-            attack.is_some() && !matches!(mode, Mode::Records | Mode::Open),
+            attack.is_some() && !matches!(mode, Load::Records | Load::Open),
             "--bad and --nonces stale are measured with --mode records or open; say one, or leave them out",
         )?;
-        let shape = shape(bench, attack.is_some())?;
+        let shape = shape(bench, mode, attack.is_some())?;
         refuse(attack.is_some() && shape.sources < 2, "an attack needs others beside it; say --sources 2 or more")?;
         // Large payloads are hashed by whoever appends them; small ones cost a producer next to nothing.
-        let fitted = if mode == Mode::Bundles { 2 } else { 1 };
+        let fitted = if mode == Load::Bundles { 2 } else { 1 };
         let threads = bench.producers.unwrap_or(fitted).min(shape.sources) as usize;
         let span = Span { warmup: Duration::from_secs(bench.warmup), time: Duration::from_secs(bench.seconds) };
-        let curve = bench.report.is_some() && attack.is_none() && mode != Mode::Latency;
+        let curve = bench.report.is_some() && attack.is_none() && mode != Load::Latency;
         let times = bench.times.unwrap_or(TIMES);
         Ok(Self { mode, shape, threads, span, attack, rate: bench.rate, times, curve })
     }
@@ -110,10 +137,10 @@ impl Plan {
         // An attack is measured beside a clean phase, and no source shall run dry before the others.
         let phases = |count: u64| if self.attack.is_some() { count * 2 * 5 / 4 } else { count };
         let run = match self.mode {
-            Mode::Records | Mode::Bundles => phases(at(top, run)),
-            Mode::Latency => at(ceilings.lone_per_s(), run),
-            Mode::Open => phases(at(self.rate(top).min(top), run)) + at(top, saturation),
-            Mode::Overload => at(top, saturation) + at(top, run),
+            Load::Records | Load::Bundles => phases(at(top, run)),
+            Load::Latency => at(ceilings.lone_per_s(), run),
+            Load::Open => phases(at(self.rate(top).min(top), run)) + at(top, saturation),
+            Load::Overload => at(top, saturation) + at(top, run),
         };
         let curve = if self.curve { CURVE_TENTHS.sum::<u64>() * at(top, self.step()) / 10 } else { 0 };
         // A ceiling that was measured too low must not end the run early.
@@ -133,19 +160,19 @@ fn refuse(wrong: bool, words: &'static str) -> Result<(), CommandError> {
     if wrong { usage(words) } else { Ok(()) }
 }
 
-fn shape(bench: &Bench, attack: bool) -> Result<Shape, CommandError> {
-    let items = if bench.mode == Mode::Bundles { bench.items.unwrap_or(ITEMS) } else { 1 };
+fn shape(bench: &Bench, mode: Load, attack: bool) -> Result<Shape, CommandError> {
+    let items = if mode == Load::Bundles { bench.items.unwrap_or(ITEMS) } else { 1 };
     // A bundle fits a record: fewer items if they are large.
     let entry = bench.payload as usize + annals::limits::BUNDLE_ENTRY_SIZE;
     let fitting = u16::try_from(annals::limits::PAYLOAD_SIZE_MAX / entry).unwrap_or(u16::MAX).max(1);
     if bench.sources.is_some_and(|sources| bench.authors < sources) {
         return usage("an author's records go through one source; say no more --sources than --authors");
     }
-    let fitted = match bench.mode {
+    let fitted = match mode {
         _ if attack => SOURCES,
-        Mode::Overload => OVERLOAD_SOURCES.max(bench.producers.unwrap_or(1)),
-        Mode::Bundles => bench.producers.unwrap_or(2),
-        Mode::Records | Mode::Latency | Mode::Open => bench.producers.unwrap_or(1),
+        Load::Overload => OVERLOAD_SOURCES.max(bench.producers.unwrap_or(1)),
+        Load::Bundles => bench.producers.unwrap_or(2),
+        Load::Records | Load::Latency | Load::Open => bench.producers.unwrap_or(1),
     };
     let sources = bench.sources.unwrap_or(fitted).min(bench.authors);
     Ok(Shape { payload: bench.payload, items: items.min(fitting), authors: bench.authors, sources })
@@ -161,7 +188,7 @@ mod tests {
     fn plan(arguments: &str) -> Result<Plan, CommandError> {
         let line = Line::try_parse_from(["annals", "bench"].into_iter().chain(arguments.split_whitespace())).unwrap();
         let Command::Bench(bench) = line.command else { unreachable!("it says bench") };
-        Plan::of(&bench)
+        Plan::of(&bench, Load::of(bench.mode).unwrap())
     }
 
     #[test]
@@ -176,6 +203,8 @@ mod tests {
             "--mode records --bad 10 --nonces stale",
             "--mode records --sources 65",
             "--mode records --bad 10 --sources 1",
+            "--mode records --records 10",
+            "--mode open --gib 1",
         ] {
             let refused = plan(arguments).unwrap_err();
             assert!(matches!(refused, CommandError::Usage(_)), "{arguments}: {refused}");

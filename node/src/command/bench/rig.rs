@@ -15,7 +15,6 @@ use super::tally::Tally;
 use super::workload::{Workload, creation};
 use super::{afterwards, closed, curve, machine, modes};
 use crate::exit::CommandError;
-use crate::line::Bench;
 use annals::{Ledger, Options, Written};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -90,8 +89,7 @@ pub(crate) struct After {
 }
 
 /// Runs one load in a directory.
-pub(crate) fn measure(bench: &Bench, dir: &Path) -> Result<Figures, CommandError> {
-    let plan = Plan::of(bench)?;
+pub(crate) fn measure(plan: Plan, dir: &Path) -> Result<Figures, CommandError> {
     let mut rig = Rig::make(plan, dir)?;
     let outcome = modes::run(&mut rig)?;
     let curve = match outcome.saturation {
