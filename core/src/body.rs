@@ -10,6 +10,8 @@
 //!
 //! No hash or signature depends on these bytes. Source: `docs/FORMAT.md`, "Body".
 
+use core::ops::Range;
+
 use crate::limits::{BLOCK_RECORD_COUNT_MAX, BODY_SIZE_MAX, HEAD_SIZE};
 
 const ROOT_SIZE: usize = 32;
@@ -90,9 +92,55 @@ impl BodyLayout {
         Ok(layout)
     }
 
+    /// Records there are.
+    pub const fn record_count(self) -> usize {
+        self.record_count
+    }
+
+    /// Bytes of all payloads together.
+    pub const fn payload_bytes(self) -> usize {
+        self.payload_bytes
+    }
+
     /// Bytes of the body.
     pub const fn size(self) -> usize {
         self.root() + ROOT_SIZE
+    }
+
+    /// The layout of a body of so many bytes that ends with `tail` and holds so many records.
+    ///
+    /// For whoever reads a part of a body: the whole root is compared with what the counts dictate. Sizes of the payloads that are
+    /// padded alike are not told apart by it, but by the last payload's end.
+    ///
+    /// # Errors
+    ///
+    /// [`BodyError`] if no such body ends so.
+    pub fn of_tail(record_count: usize, body_size: usize, tail: &[u8]) -> Result<Self, BodyError> {
+        let wrong = BodyError::Layout(body_size);
+        let root = tail.last_chunk::<ROOT_SIZE>().ok_or(wrong)?;
+        let payload_bytes = root.last_chunk::<4>().map_or(0, |length| u32::from_le_bytes(*length) as usize);
+        let layout = Self::new(record_count, payload_bytes)?;
+        if layout.size() == body_size && layout.root_bytes() == *root { Ok(layout) } else { Err(wrong) }
+    }
+
+    /// Bytes of some heads, from the body's start.
+    pub const fn head_range(self, records: Range<usize>) -> Range<usize> {
+        HEAD_SIZE * records.start..HEAD_SIZE * records.end
+    }
+
+    /// Bytes of the payloads' ends.
+    pub const fn end_range(self) -> Range<usize> {
+        self.ends()..self.payloads()
+    }
+
+    /// Bytes of the root, with which a body ends.
+    pub const fn root_range(self) -> Range<usize> {
+        self.root()..self.size()
+    }
+
+    /// Bytes of some of the payload bytes, these being counted from the first payload's start.
+    pub const fn payload_range(self, payload: Range<usize>) -> Range<usize> {
+        self.payloads() + payload.start..self.payloads() + payload.end
     }
 
     const fn states(self) -> usize {
@@ -221,14 +269,29 @@ impl<'a> Body<'a> {
         if bytes[padding].iter().any(|byte| *byte != 0) {
             return Err(BodyError::Layout(bytes.len()));
         }
-        let body = Self {
+        let body = Self::parsed(bytes, layout);
+        body.check_payloads()?;
+        Ok(body)
+    }
+
+    /// Access to the records in bytes that were parsed before and have this layout; looks at nothing again.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer bytes than the layout has: they are not those that were parsed, which is our own bug.
+    #[expect(clippy::indexing_slicing, reason = "the caller's bytes have this layout")]
+    pub fn parsed(bytes: &'a [u8], layout: BodyLayout) -> Self {
+        Self {
             heads: bytes[..layout.states()].as_chunks().0,
             states: bytes[layout.states()..layout.ends()].as_chunks().0,
             ends: bytes[layout.ends()..layout.payloads()].as_chunks().0,
             payloads: &bytes[layout.payloads()..][..layout.payload_bytes],
-        };
-        body.check_payloads()?;
-        Ok(body)
+        }
+    }
+
+    /// Where its parts lie.
+    pub const fn layout(&self) -> BodyLayout {
+        BodyLayout { record_count: self.heads.len(), payload_bytes: self.payloads.len() }
     }
 
     fn check_payloads(&self) -> Result<(), BodyError> {
@@ -338,6 +401,30 @@ mod tests {
             let place = fragile[at.index(fragile.len())];
             bytes[place] ^= 1 << bit;
             prop_assert!(Body::parse(&bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn the_tail_gives_the_layout_and_where_everything_lies() {
+        let payloads = [vec![1, 2, 3], vec![], vec![4; 10]];
+        let mut bytes = write(&payloads);
+        let (size, tail) = (bytes.len(), bytes.len() - 40);
+        let layout = BodyLayout::of_tail(3, size, &bytes[tail..]).unwrap();
+        assert_eq!(layout, Body::parse(&bytes).unwrap().layout());
+        assert_eq!(bytes[layout.head_range(1..2)], head(&payloads[1], 1));
+        assert_eq!(bytes[layout.payload_range(3..13)], payloads[2]);
+        assert_eq!((layout.end_range().len(), layout.root_range()), (12, size - 32..size));
+        assert_eq!(Body::parsed(&bytes, layout).payload(2), Some(&payloads[2][..]));
+        assert_eq!(BodyLayout::of_tail(2, size, &bytes[tail..]), Err(BodyError::Layout(size)));
+        assert_eq!(BodyLayout::of_tail(3, size + 4, &bytes[tail..]), Err(BodyError::Layout(size + 4)));
+        assert_eq!(BodyLayout::of_tail(3, size, &bytes[size - 31..]), Err(BodyError::Layout(size)));
+        for bit in 0..32 * 8 {
+            bytes[size - 32 + bit / 8] ^= 1 << (bit % 8);
+            // Payloads of another size that is padded to the same: the last end, which has to equal it, tells them apart.
+            let found = BodyLayout::of_tail(3, size, &bytes[tail..]);
+            assert!(found.is_err() || found.unwrap().payload_bytes().abs_diff(13) < 4, "bit {bit} of the root");
+            assert_ne!(found, Ok(layout));
+            bytes[size - 32 + bit / 8] ^= 1 << (bit % 8);
         }
     }
 

@@ -22,6 +22,7 @@ pub mod genesis;
 pub mod item_proof;
 pub mod key_file;
 pub mod leaf;
+pub mod nodes;
 pub mod proof;
 pub mod receipt;
 pub mod receipt_json;
