@@ -81,7 +81,7 @@ impl Opening {
     /// [`OpenError`]; nothing has changed then but for a torn tail that was cut.
     pub(crate) fn recover(material: Material, options: &Options) -> Result<Self, OpenError> {
         let Material { disk, store, key, time, .. } = &material;
-        let found = Found::load(disk, store, key)?;
+        let found = Found::load(disk, store, key, options)?;
         let (bytes_read, clock_ms) = (disk.bytes_read(), time.now().wall_ms);
         let clock_accepted = check_clock(found.chain.newest(), clock_ms, options)?;
         Ok(Self { material, found, bytes_read, clock_accepted, clock_ms })
@@ -189,7 +189,12 @@ struct Found {
 }
 
 impl Found {
-    fn load(disk: &Arc<dyn Disk>, store: &Arc<dyn IndexStore>, key: &Arc<SigningKey>) -> Result<Self, OpenError> {
+    fn load(
+        disk: &Arc<dyn Disk>,
+        store: &Arc<dyn IndexStore>,
+        key: &Arc<SigningKey>,
+        options: &Options,
+    ) -> Result<Self, OpenError> {
         let (ledger, genesis) = read_genesis(disk)?;
         let (expected, found) = (genesis.vkey.key(), key.public());
         if expected != found {
@@ -208,7 +213,8 @@ impl Found {
         let next_seq = newest.header.next_seq();
         let store = Some(Arc::clone(store));
         let query = Query::new(ledger, genesis.clone(), Arc::clone(disk), Arc::clone(&loaded.index), store, next_seq)
-            .with_key(Arc::clone(key));
+            .with_key(Arc::clone(key))
+            .with_memory(options.reading_memory);
         stored.into_iter().for_each(|slot| query.add_checkpoint(slot));
         for block in unsigned {
             let signature = block.checkpoint.sign(&genesis.vkey, key);

@@ -133,9 +133,9 @@ fn run(
             }
             continue;
         }
-        let first = reader.get(position.next_seq)?;
-        let header = *first.block_header();
-        let records: Vec<_> = std::iter::successors(Some(first), StoredRecord::next_in_block).collect();
+        let block = reader.query().block(position.next_seq)?;
+        let header = *block.header();
+        let records = StoredRecord::all_of(&block);
         let behind = Position { next_seq: header.next_seq(), root: Some(header.root) };
         if !follower.take(&records, behind) {
             return Ok(behind);

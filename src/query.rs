@@ -1,40 +1,46 @@
 //! The read side of a ledger: blocks by their place, the index over them, and how far all of it is final.
 //!
 //! Shared by readers, the engine and the callers' own look-ups. Every answer of the index is compared with the log; an
-//! index file that is missing or damaged is rebuilt from its segment by whoever meets it first. Blocks read lately
-//! are kept, with the leaves of their records, so that the receipts of one block cost one read.
+//! index file that is missing or damaged is rebuilt from its segment by whoever meets it first.
+//!
+//! Who goes through the ledger reads whole blocks. Who asks for one record, or its receipt, reads the pages that it lies in;
+//! what is needed to find and verify them is kept ([`cache`]), and so are a block's upper tree nodes once one of its records
+//! was proved. Small blocks are read whole in either case. Nothing is shown that was not compared with its sum.
 
+mod cache;
+mod record;
+
+pub use record::StoredRecord;
+
+use crate::options::READING_MEMORY_DEFAULT;
 use crate::rebuild::{RebuildError, rebuild};
 use crate::replay::ReplayError;
-use annals_core::bundle::Bundle;
-use annals_core::checkpoint::{Checkpoint, Vkey};
+use annals_core::block::BlockHeader;
+use annals_core::checkpoint::Checkpoint;
 use annals_core::genesis::Genesis;
-use annals_core::hash::{AuthorId, LedgerId, RecordId, TreeHash};
-use annals_core::item_proof::ItemProof;
+use annals_core::hash::{AuthorId, BlockHash, LedgerId, RecordId, TreeHash};
 use annals_core::leaf::LeafEntry;
-use annals_core::limits::{HEAD_SIZE, SALT_SIZE};
-use annals_core::proof::inclusion_path;
+use annals_core::limits::HEAD_SIZE;
+use annals_core::nodes::BlockNodes;
 use annals_core::receipt::Receipt;
-use annals_core::receipt_json::{Disclosure, ReceiptJson};
-use annals_core::record::{Head, Kind, ParseError, record_id};
-use annals_core::reopening::Reopening;
+use annals_core::receipt_json::ReceiptJson;
+use annals_core::record::{ParseError, record_id};
 use annals_core::signature::SigningKey;
 use annals_core::tree::Frontier;
 use annals_ordering::watermark::Watermark;
 use annals_storage::disk::Disk;
-use annals_storage::frame::{FrameKind, Location, Slot};
+use annals_storage::frame::{FrameHeader, FrameKind, Location, Slot};
 use annals_storage::index::{BlockLocation, Candidates, Index, IndexError, IndexStore};
-use annals_storage::reader::{Block, BlockReader, ReadError};
+use annals_storage::reader::{Block, BlockReader, Outline, ReadError, Way};
 use annals_storage::recovery::RecoveryError;
 use annals_storage::segment::FIRST_FRAME_OFFSET;
+use cache::{Cache, KnownBlock};
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-/// Bytes of blocks kept in memory.
-const CACHE_SIZE_MAX: usize = 16 << 20;
-/// Blocks kept in memory, however small they are: they are searched one by one.
-const CACHE_COUNT_MAX: usize = 64;
+/// Bytes of a frame that is read whole even for one record of it.
+const SMALL_FRAME_SIZE: u64 = 64 << 10;
 /// Checkpoints kept in memory: those that no frame has stored yet, and some more.
 const CHECKPOINT_COUNT_MAX: usize = 64;
 /// A block's checkpoint is stored at most this many frames behind it: two blocks in flight, and marks between.
@@ -94,6 +100,12 @@ pub enum QueryError {
         /** Height of the block. */
         height: u64,
     },
+    /// A block's records do not give the root that its header names: their sums were forged.
+    #[error("the records of block {height} do not give its root; run `annals check`")]
+    Tree {
+        /** Height of the block. */
+        height: u64,
+    },
 }
 
 impl QueryError {
@@ -109,6 +121,7 @@ impl QueryError {
             Self::NoCheckpoint { .. } => "query.no_checkpoint",
             Self::Item { .. } => "query.item",
             Self::Place { .. } => "query.place",
+            Self::Tree { .. } => "query.tree",
         }
     }
 }
@@ -120,140 +133,6 @@ impl From<RebuildError> for QueryError {
             RebuildError::Replay(error) => Self::Replay(error),
             RebuildError::Index(error) => Self::Index(error),
         }
-    }
-}
-
-/// A record as the ledger holds it, its block in memory.
-#[derive(Clone, Debug)]
-pub struct StoredRecord {
-    block: Arc<CachedBlock>,
-    index: usize,
-}
-
-impl StoredRecord {
-    /// Its place in the total order.
-    pub fn seq(&self) -> u64 {
-        self.block.block.header().first_seq + self.index as u64
-    }
-
-    /// Height of its block.
-    pub fn height(&self) -> u64 {
-        self.block.block.header().height
-    }
-
-    /// When its block was ordered, ms since the Unix epoch.
-    pub fn ordered_time_ms(&self) -> u64 {
-        self.block.block.header().ordered_time_ms
-    }
-
-    /// The head as the author signed it.
-    ///
-    /// # Panics
-    ///
-    /// Never: a stored record is made for an index within its block.
-    #[expect(clippy::expect_used, reason = "a stored record is made for an index within its block")]
-    pub fn head_bytes(&self) -> &[u8; HEAD_SIZE] {
-        self.block.block.body().head(self.index).expect("the record is in its block")
-    }
-
-    /// The parsed head.
-    ///
-    /// # Errors
-    ///
-    /// [`QueryError::Head`] if it is malformed, which the engine never stores.
-    pub fn head(&self) -> Result<Head, QueryError> {
-        Head::parse(self.head_bytes()).map_err(|source| QueryError::Head { seq: self.seq(), source })
-    }
-
-    /// What a *reopened* record says; none for other kinds.
-    pub fn reopening(&self, vkey: &Vkey) -> Option<Reopening> {
-        let head = self.head().ok().filter(|head| head.kind == Kind::REOPENED)?;
-        (head.author == vkey.key()).then(|| Reopening::parse(self.payload(), vkey).ok()).flatten()
-    }
-
-    /// The payload, its salt included.
-    pub fn payload(&self) -> &[u8] {
-        self.block.block.body().payload(self.index).unwrap_or_default()
-    }
-
-    /// SHA-256 of the head.
-    pub fn record_id(&self) -> RecordId {
-        record_id(self.head_bytes())
-    }
-}
-
-impl StoredRecord {
-    /// The payload as its front end gave it: without salt, and of a bundle the item of this number.
-    ///
-    /// # Errors
-    ///
-    /// [`QueryError::Item`] if the record is a bundle and no item, or one that it has not, is asked for, or the reverse.
-    pub fn content(&self, item: Option<u16>) -> Result<&[u8], QueryError> {
-        let head = self.head()?;
-        let salt = if head.is_salted() { SALT_SIZE } else { 0 };
-        let (seq, items) = (self.seq(), head.item_count);
-        let whole = match item {
-            None if !head.is_bundle() => Some(self.payload()),
-            Some(item) if head.is_bundle() => {
-                let bundle = Bundle::parse(items, self.payload());
-                bundle.ok().and_then(|bundle| bundle.item(usize::from(item)))
-            }
-            None | Some(_) => None,
-        };
-        whole.and_then(|whole| whole.get(salt..)).ok_or(QueryError::Item { seq, items })
-    }
-
-    /// What a receipt needs beside it so that this record's payload, or one item of it, can be shown.
-    ///
-    /// # Errors
-    ///
-    /// [`QueryError::Item`] if there is no such item.
-    pub fn disclosure(&self, item: Option<u16>) -> Result<Disclosure, QueryError> {
-        let head = self.head()?;
-        let wrong = QueryError::Item { seq: self.seq(), items: head.item_count };
-        let salt = |bytes: &[u8]| bytes.first_chunk::<SALT_SIZE>().copied();
-        if !head.is_bundle() {
-            return match item {
-                Some(_) => Err(wrong),
-                None if head.is_salted() => Ok(salt(self.payload()).map_or(Disclosure::None, Disclosure::Salt)),
-                None => Ok(Disclosure::None),
-            };
-        }
-        let Ok(bundle) = Bundle::parse(head.item_count, self.payload()) else { return Err(wrong) };
-        match item {
-            None if head.is_salted() => Ok(Disclosure::Salts(bundle.items().filter_map(salt).collect())),
-            None => Ok(Disclosure::None),
-            Some(index) => {
-                let shown = bundle.item(usize::from(index)).ok_or(wrong)?;
-                let proof = ItemProof { index, hashes: bundle.item_hashes().collect() };
-                Ok(Disclosure::Item { proof, salt: if head.is_salted() { salt(shown) } else { None } })
-            }
-        }
-    }
-}
-
-/// A block in memory, with what proofs need of it once one was asked for.
-#[derive(Debug)]
-struct CachedBlock {
-    block: Block,
-    leaves: OnceLock<Vec<TreeHash>>,
-    checkpoint: OnceLock<Slot>,
-}
-
-impl CachedBlock {
-    fn leaf(&self, index: usize) -> LeafEntry {
-        let header = self.block.header();
-        let record_id = self.block.body().head(index).map_or(RecordId::from_bytes([0; 32]), record_id);
-        LeafEntry { record_id, height: header.height, ordered_time_ms: header.ordered_time_ms }
-    }
-
-    fn leaves(&self) -> &[TreeHash] {
-        self.leaves.get_or_init(|| {
-            let header = self.block.header();
-            let (height, ordered_time_ms) = (header.height, header.ordered_time_ms);
-            let hash = |head| LeafEntry { record_id: record_id(head), height, ordered_time_ms }.hash();
-            self.block.body().heads().iter().map(hash).collect()
-        })
     }
 }
 
@@ -272,7 +151,7 @@ pub(crate) struct Query {
     blocks: BlockReader,
     /// The newest checkpoints of final blocks, rising.
     checkpoints: RwLock<VecDeque<Slot>>,
-    cache: Mutex<VecDeque<Arc<CachedBlock>>>,
+    cache: Cache,
     /// Held by whoever rebuilds an index, so that it is done once.
     rebuilding: Mutex<()>,
 }
@@ -296,7 +175,7 @@ impl Query {
             store,
             watermark: Watermark::new(next_seq),
             checkpoints: RwLock::default(),
-            cache: Mutex::default(),
+            cache: Cache::new(READING_MEMORY_DEFAULT),
             rebuilding: Mutex::default(),
         }
     }
@@ -304,6 +183,12 @@ impl Query {
     /// Lets the read side sign a checkpoint that is asked for a moment before the engine has signed it.
     pub(crate) fn with_key(mut self, key: Arc<SigningKey>) -> Self {
         self.key = Some(key);
+        self
+    }
+
+    /// Keeps so many bytes of what was read in memory.
+    pub(crate) fn with_memory(mut self, memory: usize) -> Self {
+        self.cache = Cache::new(memory);
         self
     }
 
@@ -340,37 +225,77 @@ impl Query {
         }
     }
 
-    /// A final record.
-    pub(crate) fn get(&self, seq: u64) -> Result<StoredRecord, QueryError> {
+    /// Where the block of a final record lies.
+    fn locate(&self, seq: u64) -> Result<BlockLocation, QueryError> {
+        let place = self.ask(|index| index.locate_seq(seq))?;
+        place.ok_or_else(|| QueryError::NotFound { seq, next_seq: self.watermark.next_seq() })
+    }
+
+    fn check_final(&self, seq: u64) -> Result<(), QueryError> {
         let next_seq = self.watermark.next_seq();
-        let not_found = QueryError::NotFound { seq, next_seq };
-        if next_seq <= seq {
-            return Err(not_found);
-        }
-        if let Some(block) = self.cached(seq) {
+        if seq < next_seq { Ok(()) } else { Err(QueryError::NotFound { seq, next_seq }) }
+    }
+
+    /// A final record: with its block if that is in memory or small, else alone.
+    pub(crate) fn get(&self, seq: u64) -> Result<StoredRecord, QueryError> {
+        self.check_final(seq)?;
+        if let Some(block) = self.cache.block(seq) {
             return stored(block, seq);
         }
-        let Some(place) = self.ask(|index| index.locate_seq(seq))? else { return Err(not_found) };
-        stored(self.read(&place)?, seq)
-    }
-
-    fn cached(&self, seq: u64) -> Option<Arc<CachedBlock>> {
-        let cache = self.cache.lock();
-        cache.iter().rev().find(|block| holds(&block.block, seq)).cloned()
-    }
-
-    fn read(&self, place: &BlockLocation) -> Result<Arc<CachedBlock>, QueryError> {
-        let location = Location { segment: place.segment, offset: place.offset };
-        let block = self.blocks.read(location, place.height)?;
-        let block = Arc::new(CachedBlock { block, leaves: OnceLock::new(), checkpoint: OnceLock::new() });
-        let mut cache = self.cache.lock();
-        let mut size: usize = cache.iter().map(|block| block.block.memory_size()).sum();
-        while CACHE_SIZE_MAX < size + block.block.memory_size() || CACHE_COUNT_MAX <= cache.len() {
-            let Some(oldest) = cache.pop_front() else { break };
-            size -= oldest.block.memory_size();
+        let known = self.known(seq)?;
+        if known.outline.frame().size.total_bytes() <= SMALL_FRAME_SIZE {
+            return stored(self.read(known.outline.frame().location(), known.outline.header().height)?, seq);
         }
-        cache.push_back(Arc::clone(&block));
+        let index = index_in(known.outline.header(), seq);
+        let part = self.blocks.record(&known.outline, index, self.way(&known.outline))?;
+        Ok(StoredRecord::single(known, part, index))
+    }
+
+    /// A final record with its block, for whoever goes on from there.
+    pub(crate) fn get_with_block(&self, seq: u64) -> Result<StoredRecord, QueryError> {
+        stored(self.block(seq)?, seq)
+    }
+
+    /// The block of a final record.
+    pub(crate) fn block(&self, seq: u64) -> Result<Arc<Block>, QueryError> {
+        self.check_final(seq)?;
+        if let Some(block) = self.cache.block(seq) {
+            return Ok(block);
+        }
+        let place = self.locate(seq)?;
+        let block = self.read(Location { segment: place.segment, offset: place.offset }, place.height)?;
+        let holds = block.header().first_seq <= seq && seq < block.header().next_seq();
+        if holds { Ok(block) } else { Err(QueryError::Place { seq, height: place.height }) }
+    }
+
+    fn read(&self, location: Location, height: u64) -> Result<Arc<Block>, QueryError> {
+        let block = Arc::new(self.blocks.read(location, height)?);
+        self.cache.add_block(Arc::clone(&block));
         Ok(block)
+    }
+
+    /// What the block of a final record is, without its records.
+    fn known(&self, seq: u64) -> Result<Arc<KnownBlock>, QueryError> {
+        self.check_final(seq)?;
+        if let Some(known) = self.cache.known(seq) {
+            return Ok(known);
+        }
+        let place = self.locate(seq)?;
+        let location = Location { segment: place.segment, offset: place.offset };
+        let known = KnownBlock::new(self.blocks.outline(location, place.height, self.way_to(place.segment))?);
+        if !known.holds(seq) {
+            return Err(QueryError::Place { seq, height: place.height });
+        }
+        Ok(self.cache.add_known(known))
+    }
+
+    /// The open segment is written to; all before it are durable to their ends.
+    fn way_to(&self, segment: u64) -> Way {
+        if segment < self.index.open().segment() { Way::Cached } else { Way::Direct }
+    }
+
+    fn way(&self, outline: &Outline) -> Way {
+        self.way_to(outline.frame().segment)
     }
 
     /// The final record with this id, if there is one.
@@ -416,25 +341,39 @@ impl Query {
 
     /// The receipt of a final record: the same bytes whenever it is asked for.
     pub(crate) fn prove(&self, seq: u64) -> Result<Receipt, QueryError> {
-        let StoredRecord { block, index } = self.get(seq)?;
-        let header = block.block.header();
+        let known = self.known(seq)?;
+        let (outline, header) = (&known.outline, known.outline.header());
         let place = QueryError::Place { seq, height: header.height };
-        let path = inclusion_path(block.block.frontier_before(), block.leaves(), seq).map_err(|_| place)?;
-        Ok(Receipt {
-            seq,
-            head: *block.block.body().head(index).unwrap_or(&[0; HEAD_SIZE]),
-            leaf: block.leaf(index),
-            path,
-            checkpoint: self.note_of(&block)?,
-        })
+        let nodes = self.nodes(&known)?;
+        let needed = nodes.needed(seq);
+        let heads = index_in(header, needed.start)..index_in(header, needed.end);
+        let heads = self.blocks.heads(outline, heads, self.way(outline))?;
+        let own = heads.get(usize::try_from(seq - needed.start).unwrap_or(usize::MAX));
+        let Some(head) = own.copied() else { return Err(place) };
+        let path = nodes.path(outline.frontier_before(), &leaves(header, &heads), seq).map_err(|_| place)?;
+        Ok(Receipt { seq, head, leaf: leaf(header, &head), path, checkpoint: self.note_of(&known)? })
+    }
+
+    /// The upper nodes of a block's tree, made by whoever proves one of its records first.
+    fn nodes<'a>(&self, known: &'a KnownBlock) -> Result<&'a BlockNodes, QueryError> {
+        if let Some(nodes) = known.nodes.get() {
+            return Ok(nodes);
+        }
+        let (outline, header) = (&known.outline, known.outline.header());
+        let heads = self.blocks.heads(outline, 0..header.record_count as usize, self.way(outline))?;
+        let nodes = BlockNodes::new(outline.frontier_before(), &leaves(header, &heads));
+        let nodes = nodes.filter(|nodes| nodes.root() == Some(header.root));
+        let nodes = nodes.ok_or(QueryError::Tree { height: header.height })?;
+        Ok(known.nodes.get_or_init(|| nodes))
     }
 
     /// Root of the tree over the first so many records, all of them final.
     pub(crate) fn root_at(&self, size: u64) -> Result<TreeHash, QueryError> {
         let Some(last) = size.checked_sub(1) else { return Ok(Frontier::new().root()) };
-        let StoredRecord { block, index } = self.get(last)?;
-        let mut frontier = block.block.frontier_before().clone();
-        block.leaves().iter().take(index + 1).for_each(|leaf| frontier.push(*leaf));
+        let block = self.block(last)?;
+        let (header, mut frontier) = (block.header(), block.frontier_before().clone());
+        let leaves = leaves(header, block.body().heads());
+        leaves.iter().take(index_in(header, size)).for_each(|leaf| frontier.push(*leaf));
         Ok(frontier.root())
     }
 
@@ -446,44 +385,44 @@ impl Query {
 
     /// The newest checkpoint, as a signed note.
     pub(crate) fn newest_note(&self) -> Result<String, QueryError> {
-        self.note_of(&self.newest()?.block)
+        self.note_of(&*self.newest()?)
     }
 
-    fn note_of(&self, block: &CachedBlock) -> Result<String, QueryError> {
-        let slot = self.checkpoint_of(block)?;
-        let checkpoint = Checkpoint { size: slot.size, root: block.block.header().root };
+    fn note_of(&self, known: &KnownBlock) -> Result<String, QueryError> {
+        let slot = self.checkpoint_of(known)?;
+        let checkpoint = Checkpoint { size: slot.size, root: known.outline.header().root };
         Ok(checkpoint.note(&self.genesis.vkey, &slot.signature))
     }
 
     /// The checkpoint of a block: from memory, or from the frames behind it, which store it.
-    fn checkpoint_of(&self, block: &CachedBlock) -> Result<Slot, QueryError> {
-        if let Some(slot) = block.checkpoint.get() {
+    fn checkpoint_of(&self, known: &KnownBlock) -> Result<Slot, QueryError> {
+        if let Some(slot) = known.checkpoint.get() {
             return Ok(*slot);
         }
-        let header = block.block.header();
+        let header = known.outline.header();
         let height = header.height;
         let recent = self.checkpoints.read().iter().find(|slot| slot.height == height).copied();
         let slot = match recent {
             Some(slot) => slot,
-            None => match (&self.key, self.stored_checkpoint(&block.block)?) {
+            None => match (&self.key, self.stored_checkpoint(known.outline.frame())?) {
                 (_, Some(slot)) => slot,
                 (Some(key), None) => crate::ledger::sign(header, &self.genesis, key),
                 (None, None) => return Err(QueryError::NoCheckpoint { height }),
             },
         };
-        Ok(*block.checkpoint.get_or_init(|| slot))
+        Ok(*known.checkpoint.get_or_init(|| slot))
     }
 
     /// The checkpoint of the block of a height, from the frames behind it.
     pub(crate) fn stored_checkpoint_below(&self, height: u64) -> Result<Option<Slot>, QueryError> {
         let Some(place) = self.ask(|index| index.locate_height(height))? else { return Ok(None) };
-        let block = self.blocks.read(Location { segment: place.segment, offset: place.offset }, height)?;
-        self.stored_checkpoint(&block)
+        let frame = self.blocks.read_header(Location { segment: place.segment, offset: place.offset })?;
+        self.stored_checkpoint(&frame)
     }
 
-    fn stored_checkpoint(&self, block: &Block) -> Result<Option<Slot>, QueryError> {
-        let height = block.header().height;
-        let mut location = Location { segment: block.location().segment, offset: block.frame().end() };
+    fn stored_checkpoint(&self, frame: &FrameHeader) -> Result<Option<Slot>, QueryError> {
+        let Some(height) = frame.block().map(|block| block.header.height) else { return Ok(None) };
+        let mut location = Location { segment: frame.segment, offset: frame.end() };
         for _ in 0..CHECKPOINT_DISTANCE_MAX {
             let frame = match self.blocks.read_header(location) {
                 Ok(frame) => frame,
@@ -505,32 +444,15 @@ impl Query {
     }
 
     /// The newest final block's header; none before the first is final.
-    pub(crate) fn newest(&self) -> Result<StoredRecord, QueryError> {
-        self.get(self.watermark.next_seq().saturating_sub(1))
-    }
-}
-
-impl StoredRecord {
-    /// The header of the record's block.
-    pub(crate) fn block_header(&self) -> &annals_core::block::BlockHeader {
-        self.block.block.header()
+    fn newest(&self) -> Result<Arc<KnownBlock>, QueryError> {
+        self.known(self.watermark.next_seq().saturating_sub(1))
     }
 
-    /// Segment and offset where the record's block ends.
-    pub(crate) fn block_end(&self) -> (u64, u64) {
-        (self.block.block.location().segment, self.block.block.frame().end())
-    }
-
-    /// The hash of the record's block.
-    pub(crate) fn block_hash(&self) -> annals_core::hash::BlockHash {
-        self.block.block.hash()
-    }
-
-    /// The record behind this one in the same block.
-    pub(crate) fn next_in_block(&self) -> Option<Self> {
-        let index = self.index + 1;
-        let in_block = index < self.block.block.header().record_count as usize;
-        in_block.then(|| Self { block: Arc::clone(&self.block), index })
+    /// The newest final block's header and hash, and the segment and offset where it ends; none before the first is final.
+    pub(crate) fn newest_block(&self) -> Result<(BlockHeader, BlockHash, (u64, u64)), QueryError> {
+        let newest = self.newest()?;
+        let frame = newest.outline.frame();
+        Ok((*newest.outline.header(), newest.outline.hash(), (frame.segment, frame.end())))
     }
 }
 
@@ -538,15 +460,21 @@ const fn is_damage(error: &IndexError) -> bool {
     matches!(error, IndexError::Damaged { .. })
 }
 
-fn holds(block: &Block, seq: u64) -> bool {
-    let header = block.header();
-    header.first_seq <= seq && seq < header.next_seq()
+/// Index in a block of a record, or of the place behind its last.
+fn index_in(header: &BlockHeader, seq: u64) -> usize {
+    usize::try_from(seq.saturating_sub(header.first_seq)).unwrap_or(usize::MAX)
 }
 
-fn stored(block: Arc<CachedBlock>, seq: u64) -> Result<StoredRecord, QueryError> {
-    if !holds(&block.block, seq) {
-        return Err(QueryError::Place { seq, height: block.block.header().height });
-    }
-    let index = usize::try_from(seq - block.block.header().first_seq).unwrap_or(usize::MAX);
-    Ok(StoredRecord { block, index })
+fn stored(block: Arc<Block>, seq: u64) -> Result<StoredRecord, QueryError> {
+    let (height, first_seq, index) = (block.header().height, block.header().first_seq, index_in(block.header(), seq));
+    let record = if first_seq <= seq { StoredRecord::of_block(block, index) } else { None };
+    record.ok_or(QueryError::Place { seq, height })
+}
+
+fn leaf(header: &BlockHeader, head: &[u8; HEAD_SIZE]) -> LeafEntry {
+    LeafEntry { record_id: record_id(head), height: header.height, ordered_time_ms: header.ordered_time_ms }
+}
+
+fn leaves(header: &BlockHeader, heads: &[[u8; HEAD_SIZE]]) -> Vec<TreeHash> {
+    heads.iter().map(|head| leaf(header, head).hash()).collect()
 }

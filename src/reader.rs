@@ -183,15 +183,14 @@ impl Reader {
     ///
     /// [`QueryError`] if the newest block can't be read.
     pub fn head(&self) -> Result<Newest, QueryError> {
-        let record = self.query.newest()?;
-        let header = record.block_header();
+        let (header, block, end) = self.query.newest_block()?;
         Ok(Newest {
             size: header.next_seq(),
             height: header.height,
-            block: record.block_hash(),
+            block,
             ordered_time_ms: header.ordered_time_ms,
             root: header.root,
-            end: record.block_end(),
+            end,
         })
     }
 
@@ -324,8 +323,8 @@ impl Iterator for Scan {
         if self.query.watermark.next_seq() <= self.seq {
             return None;
         }
-        let next = self.last.take().and_then(|last| last.next_in_block());
-        let record = match next.map_or_else(|| self.query.get(self.seq), Ok) {
+        let next = self.last.take().and_then(StoredRecord::next_in_block);
+        let record = match next.map_or_else(|| self.query.get_with_block(self.seq), Ok) {
             Ok(record) => record,
             Err(error) => return Some(Err(error)),
         };

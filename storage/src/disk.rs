@@ -194,6 +194,17 @@ pub trait Disk: Send + Sync + Debug {
     /// [`DiskError`]; [`DiskError::Short`] if the file ends before.
     fn read(&self, number: u64, offset: u64, into: &mut PageBuffer) -> Result<(), DiskError>;
 
+    /// Fills a buffer from a segment that nothing is written to any more, from a cache that has it if there is one.
+    ///
+    /// What it gives may be older than what the disk says; whoever can't verify it asks [`Disk::read`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Disk::read`].
+    fn read_settled(&self, number: u64, offset: u64, into: &mut PageBuffer) -> Result<(), DiskError> {
+        self.read(number, offset, into)
+    }
+
     /// Writes a buffer to a segment; durable on return.
     ///
     /// # Errors

@@ -346,6 +346,11 @@ fn put_first_sector(segment: &SegmentHeader, fields: &FrameFields<'_>, header: &
     put(header, SECTOR_SUM_AT, &sum.to_le_bytes());
 }
 
+/// The sums of a body's pages, out of the pages of a header that was parsed.
+pub(crate) fn page_sums(header: &[u8], size: FrameSize) -> Box<[u64]> {
+    (0..size.body_pages()).map(|page| number_u64(header, size.sums_at() + 8 * page)).collect()
+}
+
 fn keyed(segment: &SegmentHeader, parts: &[&[u8]]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_keyed(&segment.key);
     for bytes in parts {

@@ -4,14 +4,17 @@
 //! is the block of the height that was asked for. The block owns the buffer it was read into; nothing is copied. Whether
 //! the block is final is for the caller to know: a reader reads what lies there.
 
+mod outline;
 #[cfg(test)]
 mod tests;
+
+pub use outline::{Outline, Part, Way};
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use annals_core::block::BlockHeader;
-use annals_core::body::{Body, BodyError};
+use annals_core::body::{Body, BodyError, BodyLayout};
 use annals_core::hash::{BlockHash, LedgerId};
 use annals_core::limits::PAGE_SIZE;
 use annals_core::tree::Frontier;
@@ -128,6 +131,7 @@ pub struct Block {
     frame: FrameHeader,
     header: BlockHeader,
     hash: BlockHash,
+    layout: BodyLayout,
     buffer: PageBuffer,
 }
 
@@ -167,14 +171,9 @@ impl Block {
         size_of::<Self>() + self.buffer.len()
     }
 
-    /// Its records. Looks at every payload's end again: call it once for many records.
-    ///
-    /// # Panics
-    ///
-    /// Never: the same bytes were parsed when the block was read.
-    #[expect(clippy::expect_used, reason = "the same bytes were parsed when the block was read")]
+    /// Its records, as they were parsed when the block was read.
     pub fn body(&self) -> Body<'_> {
-        Body::parse(body_bytes(&self.buffer, self.frame.size)).expect("a block's body was parsed when it was read")
+        Body::parsed(body_bytes(&self.buffer, self.frame.size), self.layout)
     }
 }
 
@@ -215,7 +214,8 @@ impl BlockReader {
         if expected as usize != found {
             return Err(ReadError::RecordCount { location, expected, found });
         }
-        Ok(Block { header: block.header, hash: block.hash, frame, buffer })
+        let layout = body.layout();
+        Ok(Block { header: block.header, hash: block.hash, layout, frame, buffer })
     }
 
     /// Reads the header of the frame at a place, of any kind: for the checkpoints that it stores.

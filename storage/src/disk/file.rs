@@ -9,7 +9,7 @@ use crate::buffer::PageBuffer;
 use annals_core::limits::PAGE_SIZE;
 use parking_lot::RwLock;
 use rustix::event::{Timespec, poll};
-use rustix::fs::{FallocateFlags, FlockOperation, OFlags, RenameFlags, flock, renameat_with};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation, OFlags, RenameFlags, fadvise, flock, renameat_with};
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -36,6 +36,8 @@ pub struct FileDisk {
     directory: PathBuf,
     access: Access,
     files: RwLock<HashMap<u64, OpenFile>>,
+    /// Files of segments that are written no more, opened for the page cache.
+    settled: RwLock<HashMap<u64, Arc<File>>>,
     /// Rises with each use of a file.
     uses: AtomicU64,
     bytes_read: AtomicU64,
@@ -77,6 +79,7 @@ impl FileDisk {
             directory: directory.to_owned(),
             access,
             files: RwLock::default(),
+            settled: RwLock::default(),
             uses: AtomicU64::new(0),
             bytes_read: AtomicU64::new(0),
         }
@@ -99,11 +102,7 @@ impl FileDisk {
             open.used.store(used, Ordering::Relaxed);
             return Ok(Arc::clone(&open.file));
         }
-        let path = self.path(number);
-        // Opening a pipe would wait for somebody to write to it.
-        if std::fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
-            return Err(DiskError::NotAFile { segment: number });
-        }
+        let path = self.path_of_file(number)?;
         let open = |flags: OFlags| {
             OpenOptions::new()
                 .read(true)
@@ -126,6 +125,34 @@ impl FileDisk {
         let (used, is_locked) = (AtomicU64::new(used), AtomicBool::new(false));
         let open = files.entry(number).or_insert_with(|| OpenFile { file, used, is_locked });
         Ok(Arc::clone(&open.file))
+    }
+
+    /// The path of a segment, unless something else than a file lies there.
+    fn path_of_file(&self, number: u64) -> Result<PathBuf, DiskError> {
+        let path = self.path(number);
+        // Opening a pipe would wait for somebody to write to it.
+        if std::fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(DiskError::NotAFile { segment: number });
+        }
+        Ok(path)
+    }
+
+    /// A segment's file, opened for the page cache and kept open.
+    fn settled_file(&self, number: u64) -> Result<Arc<File>, DiskError> {
+        if let Some(file) = self.settled.read().get(&number) {
+            return Ok(Arc::clone(file));
+        }
+        let file = File::open(self.path_of_file(number)?);
+        let file = Arc::new(file.map_err(|error| DiskError::from_io(&error, Operation::Open, number, 0))?);
+        // Single records are read, so what lies behind them is no use. Advice that is not taken costs speed alone.
+        let _ = fadvise(&file, 0, None, Advice::Random);
+        let mut settled = self.settled.write();
+        if OPEN_COUNT_MAX <= settled.len() {
+            // Any of them: opening one again costs microseconds.
+            let other = settled.keys().next().copied();
+            other.and_then(|other| settled.remove(&other));
+        }
+        Ok(Arc::clone(settled.entry(number).or_insert(file)))
     }
 
     /// Waits until nothing that a process now gone has sent to the newest segments can land any more, and locks them.
@@ -191,6 +218,20 @@ impl FileDisk {
         let size = file.metadata().map_err(|error| DiskError::from_io(&error, Operation::Write, number, offset))?.len();
         let end = offset.saturating_add(length as u64);
         if size < end { Err(DiskError::Short { segment: number, end }) } else { Ok(file) }
+    }
+
+    fn fill(&self, file: &File, number: u64, offset: u64, into: &mut PageBuffer) -> Result<(), DiskError> {
+        check_aligned(number, offset)?;
+        // A count for tests; it orders nothing.
+        self.bytes_read.fetch_add(into.len() as u64, Ordering::Relaxed);
+        let end = offset.saturating_add(into.len() as u64);
+        match file.read_exact_at(into, offset) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(DiskError::Short { segment: number, end })
+            }
+            Err(error) => Err(DiskError::from_io(&error, Operation::Read, number, offset)),
+        }
     }
 
     fn make(&self, number: u64, size: u64, first_page: &[u8]) -> io::Result<()> {
@@ -271,17 +312,13 @@ impl Disk for FileDisk {
     }
 
     fn read(&self, number: u64, offset: u64, into: &mut PageBuffer) -> Result<(), DiskError> {
-        check_aligned(number, offset)?;
-        // A count for tests; it orders nothing.
-        self.bytes_read.fetch_add(into.len() as u64, Ordering::Relaxed);
-        let end = offset.saturating_add(into.len() as u64);
-        match self.file(number)?.read_exact_at(into, offset) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(DiskError::Short { segment: number, end })
-            }
-            Err(error) => Err(DiskError::from_io(&error, Operation::Read, number, offset)),
-        }
+        let file = self.file(number)?;
+        self.fill(&file, number, offset, into)
+    }
+
+    fn read_settled(&self, number: u64, offset: u64, into: &mut PageBuffer) -> Result<(), DiskError> {
+        let file = self.settled_file(number)?;
+        self.fill(&file, number, offset, into)
     }
 
     fn write(&self, number: u64, offset: u64, from: &PageBuffer) -> Result<(), DiskError> {
