@@ -21,7 +21,7 @@ use annals_storage::frame::{FrameChecksum, FrameKind, HashedHeader, Location, Sl
 use annals_storage::index::{
     BlockEntry, Closing, Index, IndexError, IndexStore, LookupKey, OpenIndex, PendingIndexFile,
 };
-use annals_storage::reader::BlockReader;
+use annals_storage::reader::{BlockReader, Way};
 use annals_storage::recovery::RecoveredFrame;
 use annals_storage::segment::{FIRST_FRAME_OFFSET, SegmentHeader};
 use std::collections::VecDeque;
@@ -45,7 +45,7 @@ pub(crate) fn read_genesis(disk: &Arc<dyn Disk>) -> Result<(LedgerId, Genesis), 
         }
         location.offset = frame.end();
     }
-    let block = reader.read(location, 0)?;
+    let block = reader.read(location, 0, Way::Direct)?;
     let body = block.body();
     let (Some(head), Some(payload)) = (body.head(0), body.payload(0)) else { return Err(OpenError::NoGenesis) };
     let bytes = [&head[..], payload].concat();

@@ -269,7 +269,7 @@ impl Query {
     }
 
     fn read(&self, location: Location, height: u64) -> Result<Arc<Block>, QueryError> {
-        let block = Arc::new(self.blocks.read(location, height)?);
+        let block = Arc::new(self.blocks.read(location, height, self.way_to(location.segment))?);
         self.cache.add_block(Arc::clone(&block));
         Ok(block)
     }

@@ -1,10 +1,15 @@
 //! Reading one block back, by the place of its frame.
 //!
 //! Everything is verified on the way: the frame's checksums, the sum of every page, the layout of the body, and that it
-//! is the block of the height that was asked for. The block owns the buffer it was read into; nothing is copied. Whether
-//! the block is final is for the caller to know: a reader reads what lies there.
+//! is the block of the height that was asked for. The block owns the buffer it was read into; nothing is copied, and when it
+//! goes, the buffer is used again. Single records are read in `outline.rs`. Whether the block is final is for the caller to know:
+//! a reader reads what lies there.
+//!
+//! Segments that are written no more may be read through the page cache. It may hold what the disk does not say any more, or
+//! the reverse; so what does not verify is read once more, from the disk itself, before it is called damaged.
 
 mod outline;
+mod spare;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +17,7 @@ pub use outline::{Outline, Part, Way};
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use annals_core::block::BlockHeader;
 use annals_core::body::{Body, BodyError, BodyLayout};
@@ -24,6 +30,7 @@ use crate::buffer::PageBuffer;
 use crate::disk::{Disk, DiskError};
 use crate::frame::{FrameError, FrameHeader, FrameKind, FrameSize, Location, Slot, parse_extent, verify_body};
 use crate::segment::{SegmentError, SegmentHeader};
+use spare::Spare;
 
 /// Why a block could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +140,14 @@ pub struct Block {
     hash: BlockHash,
     layout: BodyLayout,
     buffer: PageBuffer,
+    /// Where the buffer goes afterwards.
+    spare: Arc<Spare>,
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.spare.put(&mut self.buffer);
+    }
 }
 
 impl Block {
@@ -181,6 +196,14 @@ fn body_bytes(buffer: &PageBuffer, size: FrameSize) -> &[u8] {
     buffer.get(size.header_bytes()..size.header_bytes() + size.body_size).unwrap_or(&[])
 }
 
+/// Reads, and where the page cache gives nothing that verifies, reads from the disk.
+fn verified<T>(way: Way, mut read: impl FnMut(Way) -> Result<T, ReadError>) -> Result<T, ReadError> {
+    match (way, read(way)) {
+        (Way::Cached, Err(_)) => read(Way::Direct),
+        (Way::Direct | Way::Cached, result) => result,
+    }
+}
+
 /// Reads blocks of one ledger.
 #[derive(Debug)]
 pub struct BlockReader {
@@ -188,12 +211,16 @@ pub struct BlockReader {
     ledger: LedgerId,
     /// First pages read so far; they never change.
     segments: RwLock<HashMap<u64, SegmentHeader>>,
+    spare: Arc<Spare>,
+    /// Bytes of the frame that was read last: the next one is as large more often than not, and then one read is enough.
+    frame_bytes: AtomicUsize,
 }
 
 impl BlockReader {
     /// A reader of the blocks of this ledger.
     pub fn new(disk: Arc<dyn Disk>, ledger: LedgerId) -> Self {
-        Self { disk, ledger, segments: RwLock::new(HashMap::new()) }
+        let segments = RwLock::new(HashMap::new());
+        Self { disk, ledger, segments, spare: Arc::default(), frame_bytes: AtomicUsize::new(PAGE_SIZE) }
     }
 
     /// Reads the block at a place.
@@ -201,21 +228,32 @@ impl BlockReader {
     /// # Errors
     ///
     /// [`ReadError`] if the disk fails, or what lies there is not the sound block of that height.
-    pub fn read(&self, location: Location, height: u64) -> Result<Block, ReadError> {
-        let (segment, frame, buffer) = self.read_frame(location)?;
+    pub fn read(&self, location: Location, height: u64, way: Way) -> Result<Block, ReadError> {
+        let mut buffer = PageBuffer::new(0);
+        let (header, hash, layout, frame) = verified(way, |way| self.read_block(location, height, way, &mut buffer))?;
+        Ok(Block { header, hash, layout, frame, buffer, spare: Arc::clone(&self.spare) })
+    }
+
+    fn read_block(
+        &self,
+        location: Location,
+        height: u64,
+        way: Way,
+        buffer: &mut PageBuffer,
+    ) -> Result<(BlockHeader, BlockHash, BodyLayout, FrameHeader), ReadError> {
+        let (segment, frame) = self.read_frame(location, way, buffer)?;
         let Some(&block) = frame.block() else { return Err(ReadError::NoBlock { location, found: frame.kind }) };
         if block.header.height != height {
             return Err(ReadError::Height { location, expected: height, found: block.header.height });
         }
-        let (header, body) = buffer.split_at_checked(frame.size.header_bytes()).unwrap_or((&buffer, &[]));
+        let (header, body) = buffer.split_at_checked(frame.size.header_bytes()).unwrap_or((buffer, &[]));
         verify_body(&segment, &frame, header, body).map_err(|error| ReadError::Frame { location, error })?;
-        let body = Body::parse(body_bytes(&buffer, frame.size)).map_err(|error| ReadError::Body { location, error })?;
+        let body = Body::parse(body_bytes(buffer, frame.size)).map_err(|error| ReadError::Body { location, error })?;
         let (expected, found) = (block.header.record_count, body.record_count());
         if expected as usize != found {
             return Err(ReadError::RecordCount { location, expected, found });
         }
-        let layout = body.layout();
-        Ok(Block { header: block.header, hash: block.hash, layout, frame, buffer })
+        Ok((block.header, block.hash, body.layout(), frame))
     }
 
     /// Reads the header of the frame at a place, of any kind: for the checkpoints that it stores.
@@ -233,25 +271,47 @@ impl BlockReader {
     }
 
     /// Reads a whole frame into one buffer and parses its header.
-    fn read_frame(&self, location: Location) -> Result<(SegmentHeader, FrameHeader, PageBuffer), ReadError> {
+    fn read_frame(
+        &self,
+        location: Location,
+        way: Way,
+        buffer: &mut PageBuffer,
+    ) -> Result<(SegmentHeader, FrameHeader), ReadError> {
         let segment = self.segment(location.segment)?;
-        let first = self.read_pages(location, PAGE_SIZE)?;
         let wrong = |error| ReadError::Frame { location, error };
-        let (_, size) = parse_extent(&segment, location.offset, &first).map_err(wrong)?;
+        // Relaxed: a guess at the size; it orders nothing.
+        let left = usize::try_from(segment.size.saturating_sub(location.offset)).unwrap_or(usize::MAX);
+        let guess = self.frame_bytes.load(Ordering::Relaxed).min(left).max(PAGE_SIZE);
+        *buffer = self.spare.take(guess);
+        self.fill(location, buffer, way)?;
+        let (_, size) = parse_extent(&segment, location.offset, buffer).map_err(wrong)?;
         #[expect(clippy::cast_possible_truncation, reason = "a frame's size was compared with the largest")]
-        let pages = self.read_pages(location, size.total_bytes() as usize)?;
-        let frame = FrameHeader::parse(&segment, location.offset, &pages).map_err(wrong)?;
+        let bytes = size.total_bytes() as usize;
+        self.frame_bytes.store(bytes, Ordering::Relaxed);
+        let is_whole = bytes <= guess;
+        buffer.resize(bytes);
+        if !is_whole {
+            self.fill(location, buffer, way)?;
+        }
+        let frame = FrameHeader::parse(&segment, location.offset, buffer).map_err(wrong)?;
         if frame.size != size {
             // Both reads are of the same bytes unless the disk changes them in between.
-            return Err(wrong(FrameError::Truncated { needed: frame.size.header_bytes(), got: pages.len() }));
+            return Err(wrong(FrameError::Truncated { needed: frame.size.header_bytes(), got: buffer.len() }));
         }
-        Ok((segment, frame, pages))
+        Ok((segment, frame))
     }
 
     fn read_pages(&self, location: Location, length: usize) -> Result<PageBuffer, DiskError> {
         let mut pages = PageBuffer::new(length);
         self.disk.read(location.segment, location.offset, &mut pages)?;
         Ok(pages)
+    }
+
+    fn fill(&self, at: Location, buffer: &mut PageBuffer, way: Way) -> Result<(), DiskError> {
+        match way {
+            Way::Direct => self.disk.read(at.segment, at.offset, buffer),
+            Way::Cached => self.disk.read_settled(at.segment, at.offset, buffer),
+        }
     }
 
     fn segment(&self, number: u64) -> Result<SegmentHeader, ReadError> {

@@ -8,9 +8,6 @@
 //! ```text
 //! header 1-3 pages, verified | heads | states | ends, verified | payloads | root, verified
 //! ```
-//!
-//! Segments that are written no more may be read through the page cache. It may hold what the disk does not say any more, or
-//! the reverse; so what does not verify is read once more, from the disk itself, before it is called damaged.
 
 use core::ops::Range;
 
@@ -21,9 +18,8 @@ use annals_core::limits::{BODY_SIZE_MAX, FRONTIER_LENGTH_MAX, HEAD_SIZE, PAGE_SI
 use annals_core::tree::Frontier;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{BlockReader, ReadError};
+use super::{BlockReader, ReadError, verified};
 use crate::buffer::PageBuffer;
-use crate::disk::DiskError;
 use crate::fields::{number_u32, part};
 use crate::frame::{FrameError, FrameHeader, FrameSize, Location, header_pages, page_sums};
 use crate::segment::SegmentHeader;
@@ -251,21 +247,6 @@ impl BlockReader {
             pages.check(first, &buffer)
         })?;
         Ok((buffer, bytes.start - first * PAGE_SIZE))
-    }
-
-    fn fill(&self, at: Location, buffer: &mut PageBuffer, way: Way) -> Result<(), DiskError> {
-        match way {
-            Way::Direct => self.disk.read(at.segment, at.offset, buffer),
-            Way::Cached => self.disk.read_settled(at.segment, at.offset, buffer),
-        }
-    }
-}
-
-/// Reads, and where the page cache gives nothing that verifies, reads from the disk.
-fn verified<T>(way: Way, mut read: impl FnMut(Way) -> Result<T, ReadError>) -> Result<T, ReadError> {
-    match (way, read(way)) {
-        (Way::Cached, Err(_)) => read(Way::Direct),
-        (Way::Direct | Way::Cached, result) => result,
     }
 }
 

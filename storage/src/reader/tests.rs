@@ -26,7 +26,7 @@ fn blocks_of_all_segments_read_back() {
     assert!(ledger.blocks.iter().any(|location| location.segment == 1));
     let mut seq = 0;
     for (height, location) in (0..).zip(&ledger.blocks) {
-        let block = reader.read(*location, height).unwrap();
+        let block = reader.read(*location, height, Way::Direct).unwrap();
         assert_eq!((block.header().height, block.header().first_seq), (height, seq));
         assert_eq!((block.location(), block.frontier_before().size()), (*location, seq));
         assert_eq!(block.hash(), block.header().hash());
@@ -49,7 +49,7 @@ fn blocks_of_all_segments_read_back() {
 fn something_else_than_the_block_is_refused() {
     let ledger = ledger();
     let reader = reader(&ledger);
-    let code = |location: Location, height| reader.read(location, height).unwrap_err().code();
+    let code = |location: Location, height| reader.read(location, height, Way::Direct).unwrap_err().code();
     let [first, second] = [ledger.blocks[0], ledger.blocks[1]];
     assert_eq!(code(first, 1), "read.height");
     assert_eq!(code(Location { segment: 0, offset: 4096 }, 0), "read.no_block");
@@ -57,7 +57,7 @@ fn something_else_than_the_block_is_refused() {
     assert_eq!(code(Location { segment: 9, ..first }, 0), "read.disk");
     assert_eq!(code(Location { offset: first.offset + 1, ..first }, 0), "read.disk");
     let foreign = BlockReader::new(Arc::new(ledger.disk.clone()), LedgerId::from_bytes([1; 32]));
-    assert_eq!(foreign.read(first, 0).unwrap_err().code(), "read.other_segment");
+    assert_eq!(foreign.read(first, 0, Way::Direct).unwrap_err().code(), "read.other_segment");
 }
 
 #[test]
@@ -65,13 +65,13 @@ fn every_byte_of_a_block_is_verified() {
     let ledger = ledger();
     let reader = reader(&ledger);
     let location = ledger.blocks[1];
-    let size = reader.read(location, 1).unwrap().frame().size.total_bytes();
+    let size = reader.read(location, 1, Way::Direct).unwrap().frame().size.total_bytes();
     for byte in 0..size {
         ledger.disk.flip_bit(0, location.offset + byte, (byte % 8) as u8);
-        assert_eq!(reader.read(location, 1).unwrap_err().code(), "read.frame", "byte {byte}");
+        assert_eq!(reader.read(location, 1, Way::Direct).unwrap_err().code(), "read.frame", "byte {byte}");
         ledger.disk.flip_bit(0, location.offset + byte, (byte % 8) as u8);
     }
-    assert!(reader.read(location, 1).is_ok());
+    assert!(reader.read(location, 1, Way::Direct).is_ok());
 }
 
 #[test]

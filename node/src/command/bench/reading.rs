@@ -79,12 +79,12 @@ struct Answers {
 }
 
 impl Answers {
-    /// Asks over and over for so long, after half as long again that is not counted: what is cached then is what use caches.
+    /// Asks over and over for so long, after as long again that is not counted: what is cached then is what use caches.
     fn ask(time: Duration, mut question: impl FnMut() -> Result<(), CommandError>) -> Result<Self, CommandError> {
         let histogram = Histogram::new_with_bounds(1, NANOS_MAX, 3);
         let mut nanos = histogram.map_err(|_| CommandError::Bench("no histogram of these bounds"))?;
         let start = now();
-        while now().saturating_duration_since(start) < time / 2 {
+        while now().saturating_duration_since(start) < time {
             question()?;
         }
         let (start, cpu) = (now(), cpu_time());
