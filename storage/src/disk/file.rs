@@ -9,7 +9,7 @@ use crate::buffer::PageBuffer;
 use annals_core::limits::PAGE_SIZE;
 use parking_lot::RwLock;
 use rustix::event::{Timespec, poll};
-use rustix::fs::{Advice, FallocateFlags, FlockOperation, OFlags, RenameFlags, fadvise, flock, renameat_with};
+use rustix::fs::{FallocateFlags, FlockOperation, OFlags, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -144,8 +144,7 @@ impl FileDisk {
         }
         let file = File::open(self.path_of_file(number)?);
         let file = Arc::new(file.map_err(|error| DiskError::from_io(&error, Operation::Open, number, 0))?);
-        // Single records are read, so what lies behind them is no use. Advice that is not taken costs speed alone.
-        let _ = fadvise(&file, 0, None, Advice::Random);
+        // The system reads ahead of whoever reads on, and only of him: no advice is better than any.
         let mut settled = self.settled.write();
         if OPEN_COUNT_MAX <= settled.len() {
             // Any of them: opening one again costs microseconds.
