@@ -146,3 +146,78 @@ impl Known {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::{Creation, Ledger, Options, RecordBuilder, SigningKey};
+    use annals_storage::reader::Way;
+
+    const BLOCKS: u64 = 40;
+
+    /// Calls with a ledger of small blocks, one a record.
+    fn with_ledger(test: impl FnOnce(&Ledger)) {
+        let directory = tempfile::tempdir().unwrap();
+        let creation = Creation { segment_size: 2 << 20, ..Creation::open("annals.example/cache") };
+        let ledger = Ledger::create(&directory.path().join("ledger"), &creation, Options::default()).unwrap();
+        let mut appender = ledger.appender().unwrap();
+        let key = SigningKey::from_seed(&[1; 32]);
+        for nonce in 1..BLOCKS {
+            let builder = RecordBuilder::new(ledger.id(), crate::Kind::APPLICATION_FIRST).nonce(nonce);
+            appender.append_wait(builder.sign(&key, &[7; 3000]).unwrap().bytes()).unwrap();
+        }
+        test(&ledger);
+        ledger.close().unwrap();
+    }
+
+    fn known(ledger: &Ledger, seq: u64) -> KnownBlock {
+        let reader = ledger.reader();
+        let query = reader.query();
+        let place = query.locate(seq).unwrap();
+        let location = annals_storage::frame::Location { segment: place.segment, offset: place.offset };
+        KnownBlock::new(query.blocks.outline(location, place.height, Way::Direct).unwrap())
+    }
+
+    #[test]
+    fn outlines_are_bounded_and_what_is_used_stays() {
+        with_ledger(|ledger| {
+            let room = 8 * known(ledger, 1).memory_size();
+            let cache = Cache::new(room * BLOCK_SHARE / (BLOCK_SHARE - 1));
+            for seq in 0..BLOCKS {
+                let added = cache.add_known(known(ledger, seq));
+                assert!(added.holds(seq) && Arc::ptr_eq(&added, &cache.add_known(known(ledger, seq))), "kept once");
+                let kept = cache.known.read();
+                let size: usize = kept.entries.values().map(|known| known.memory_size()).sum();
+                assert!(kept.size == size && size <= room, "{size} of {room}");
+                assert_eq!(kept.entries.len(), kept.order.len());
+                drop(kept);
+                let first = cache.known(0).map(|known| known.holds(0));
+                assert_eq!(first, Some(true), "in use all the time");
+            }
+            assert!((4..=8).contains(&cache.known.read().entries.len()));
+            assert!(cache.known(1).is_none() && cache.known(BLOCKS - 1).is_some() && cache.known(BLOCKS + 5).is_none());
+            let none = Cache::new(0);
+            assert!(none.add_known(known(ledger, 3)).holds(3), "what is not kept is given all the same");
+            assert!(none.known(3).is_none());
+        });
+    }
+
+    #[test]
+    fn blocks_are_bounded_and_the_newest_stay() {
+        with_ledger(|ledger| {
+            let reader = ledger.reader();
+            let block = |seq| reader.query().block(seq).unwrap();
+            let room = 5 * block(1).memory_size();
+            let cache = Cache::new(room * BLOCK_SHARE);
+            for seq in 0..BLOCKS {
+                cache.add_block(block(seq));
+                let kept = cache.blocks.lock();
+                let size: usize = kept.entries.iter().map(|(_, _, block)| block.memory_size()).sum();
+                assert!(kept.size == size && size <= room, "{size} of {room}");
+            }
+            assert_eq!(cache.block(BLOCKS - 1).map(|block| block.header().first_seq), Some(BLOCKS - 1));
+            assert!(cache.block(1).is_none());
+        });
+    }
+}

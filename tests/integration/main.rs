@@ -19,6 +19,7 @@ mod repair;
 mod repeats;
 mod restarts;
 mod scrub;
+mod single;
 mod stress;
 mod support;
 

@@ -27,8 +27,8 @@ const PAYLOAD: usize = 64 << 10;
 const OUTSTANDING_MAX: usize = 128;
 /// Acknowledgements after which a writer may be killed.
 const ACKS: u64 = 64;
-/// Bytes of the small ledger: half a segment.
-const SMALL: u64 = 128 << 20;
+/// Bytes of the small ledger: what a writer adds before it is killed has room in the same segment.
+const SMALL: u64 = 32 << 20;
 /// The same, and those of the large one, for `--gib 0`.
 const TINY: u64 = 1 << 20;
 const LARGER: u64 = 12 << 20;
@@ -37,8 +37,10 @@ pub(super) fn measure(bench: &Bench, dir: &Path) -> Result<Value, CommandError> 
     let is_tiny = bench.gib == Some(0);
     let (small, large) = if is_tiny { (TINY, LARGER) } else { (SMALL, bench.gib.unwrap_or(1) << 30) };
     let segment_size = if is_tiny { SEGMENT_SIZE_MIN } else { annals::limits::SEGMENT_SIZE_DEFAULT };
-    let one = rounds(&dir.join("reopen-small"), small, segment_size)?;
-    let all = rounds(&dir.join(format!("reopen-{}", bench.gib.unwrap_or(1))), large, segment_size)?;
+    let small = Size { bytes: small, segment_size, growth: Growth::NewEachRound };
+    let large = Size { bytes: large, segment_size, growth: Growth::Kept };
+    let one = rounds(&dir.join("reopen-small"), small)?;
+    let all = rounds(&dir.join(format!("reopen-{}", bench.gib.unwrap_or(1))), large)?;
     let grows = super::ratio(nanos(all.first_ack()), nanos(one.first_ack()));
     Ok(json!({
         "mode": "reopen",
@@ -51,6 +53,24 @@ pub(super) fn measure(bench: &Bench, dir: &Path) -> Result<Value, CommandError> 
 
 fn nanos(duration: Duration) -> u64 {
     super::nanos_of(duration)
+}
+
+/// How large a ledger is.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    /// Bytes at the least.
+    bytes: u64,
+    segment_size: u64,
+    growth: Growth,
+}
+
+/// What becomes of what writers added.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Growth {
+    /// It stays, for the next round and the next run.
+    Kept,
+    /// Each round has a new ledger.
+    NewEachRound,
 }
 
 /// What the rounds with one ledger came to.
@@ -88,17 +108,20 @@ fn median(times: &[Duration]) -> Duration {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-fn rounds(path: &Path, bytes: u64, segment_size: u64) -> Result<Rounds, CommandError> {
+fn rounds(path: &Path, size: Size) -> Result<Rounds, CommandError> {
     let mut rounds = Rounds { bytes: 0, segments: 0, torn: 0, open: Vec::new(), first_ack: Vec::new() };
-    let mut acknowledged = fill(path, bytes, segment_size)?;
     for round in 0..ROUNDS {
+        if size.growth == Growth::NewEachRound {
+            prepare::remove(path);
+        }
+        let filled = fill(path, size)?;
         let mut writer = start(path)?;
         let first = wait_for_acks(&mut writer);
         // At a different moment each time.
         std::thread::park_timeout(Duration::from_millis(20 + 13 * round));
         let killed = writer.kill().and_then(|()| writer.wait());
         killed.map_err(|source| CommandError::Write { path: path.to_owned(), source })?;
-        acknowledged = acknowledged.max(first?);
+        let acknowledged = filled.max(first?);
         let began = now();
         let ledger = Ledger::open(path, Options::default())?;
         rounds.open.push(now().saturating_duration_since(began));
@@ -111,14 +134,14 @@ fn rounds(path: &Path, bytes: u64, segment_size: u64) -> Result<Rounds, CommandE
             return Err(CommandError::Bench("the ledger lost what it had acknowledged; no figure is given"));
         }
         let (segment, offset) = ledger.reader().head()?.end;
-        (rounds.segments, rounds.bytes) = (segment + 1, segment * segment_size + offset);
+        (rounds.segments, rounds.bytes) = (segment + 1, segment * size.segment_size + offset);
         ledger.close().map_err(CommandError::Close)?;
     }
     Ok(rounds)
 }
 
 /// Opens or makes a ledger of at least so many bytes; the seq behind its last record.
-fn fill(path: &Path, bytes: u64, segment_size: u64) -> Result<u64, CommandError> {
+fn fill(path: &Path, Size { bytes, segment_size, .. }: Size) -> Result<u64, CommandError> {
     let kept = Ledger::open(path, Options::default());
     let ledger = match kept {
         Ok(ledger) => ledger,
