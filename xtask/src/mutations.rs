@@ -203,6 +203,30 @@ pub const MUTATIONS: &[Mutation] = &[
         replace: "if is_right(&record).is_ok() {",
         notice: integration("index::a_lying_index_shows_no_record_as_another"),
     },
+    Mutation {
+        name: "part-sums",
+        what: "a record that is read alone is not compared with its pages' sums",
+        file: "storage/src/reader/outline.rs",
+        find: "            if expected != found {",
+        replace: "            if expected != found && self.sums.is_empty() {",
+        notice: storage("reader::tests::a_damaged_page_is_found_by_whoever_reads_it_and_by_nobody_else"),
+    },
+    Mutation {
+        name: "stale-cache",
+        what: "what the page cache gives is believed to be what the disk says",
+        file: "storage/src/reader.rs",
+        find: "(Way::Cached, Err(_)) => read(Way::Direct),",
+        replace: "(Way::Cached, Err(error)) => Err(error),",
+        notice: storage("reader::tests::a_stale_page_cache_is_no_damage_and_is_never_shown"),
+    },
+    Mutation {
+        name: "neighbour",
+        what: "what is known of a block is taken for the next one",
+        file: "src/query/cache.rs",
+        find: ".filter(|found| found.holds(seq))?;",
+        replace: "?;",
+        notice: integration("single::whatever_is_kept_in_memory_the_answers_are_the_same"),
+    },
 ];
 
 /// Makes the breaks, or the one of that name, and tries what must notice them; `true` says that each was noticed.
