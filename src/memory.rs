@@ -6,6 +6,7 @@
 //! | blocks | three of the largest frame: one that is filled, two that are written; 1 MiB of runway |
 //! | indexes | 32 bytes a record of the open segment, of one that waits for its file, and that file's bytes |
 //! | authors | 400 bytes each, as many as are remembered beyond a segment's end |
+//! | reading | what [`Options::reading_memory`] says |
 //! | appenders | 17 bytes for each record that one may have outstanding |
 //!
 //! All but the appenders is known at opening; they are counted as they come and go. Not counted: authors first met in the open
@@ -47,7 +48,8 @@ fn needed(segment_size: u64, options: &Options) -> u64 {
     let frame = (BODY_SIZE_MAX as u64 + BODY_SIZE_MAX as u64 / 16).min(segment_size);
     let index = segment_size / RECORD_BYTES_LEAST * INDEX_ENTRY_BYTES;
     let authors = (options.author_count_max as u64).saturating_mul(AUTHOR_BYTES);
-    (ring + ring / 16 + FRAME_COUNT * frame + RUNWAY_BYTES + INDEX_COUNT * index).saturating_add(authors)
+    let fixed = ring + ring / 16 + FRAME_COUNT * frame + RUNWAY_BYTES + INDEX_COUNT * index;
+    fixed.saturating_add(authors).saturating_add(options.reading_memory as u64)
 }
 
 /// Bytes of an appender's slots.

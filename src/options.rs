@@ -54,7 +54,7 @@ impl Creation {
 }
 
 /// Bytes that reading keeps in memory unless told otherwise.
-pub(crate) const READING_MEMORY_DEFAULT: usize = 64 << 20;
+pub(crate) const READING_MEMORY_DEFAULT: usize = 32 << 20;
 
 /// Which device writes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -110,7 +110,7 @@ impl Default for Options {
             appender_count_max: 1024,
             outstanding_max: 16_384,
             memory_max: None,
-            author_count_max: 131_072,
+            author_count_max: 65_536,
             reading_memory: READING_MEMORY_DEFAULT,
             device: DeviceChoice::Best,
             policy: None,

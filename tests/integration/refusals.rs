@@ -131,7 +131,7 @@ fn a_flood_is_pushed_back_and_loses_nothing() {
 fn memory_is_bounded_by_its_option() {
     let place = Place::new();
     let creation = Creation { segment_size: 2 << 20, ..Creation::open("annals.example/test") };
-    let small = Options { author_count_max: 1000, ring_size: 8 << 20, ..options() };
+    let small = Options { author_count_max: 1000, ring_size: 8 << 20, reading_memory: 1 << 20, ..options() };
     let needed = match Ledger::create(&place.path(), &creation, Options { memory_max: Some(1 << 20), ..small.clone() })
     {
         Err(OpenError::Memory { needed, allowed }) => {

@@ -50,7 +50,9 @@ use std::path::Path;
 pub(crate) fn run(bench: &Bench) -> Result<u8, CommandError> {
     // What makes no sense leaves no directory behind.
     match Load::of(bench.mode) {
-        Some(load) => drop(Plan::of(bench, load)?),
+        Some(load) => {
+            Plan::of(bench, load)?;
+        }
         None => reading::judge(bench)?,
     }
     let scratch = match &bench.dir {
