@@ -16,6 +16,9 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+#[cfg(feature = "bench-unverified")]
+mod unverified;
+
 /// Payloads above this many bytes are hashed by their caller, so that they hold up no batch.
 const HASHED_BY_CALLER: usize = 128 << 10;
 
@@ -137,9 +140,14 @@ impl Appender {
     /// [`Refusal`], whether told at once or after the order.
     pub fn append_wait(&mut self, record: &[u8]) -> Result<Ack, Refusal> {
         let pending = self.append(record)?;
-        let (shared, slots) = (&self.line.shared, self.line.source.slots());
-        shared.look_awhile(|| slots.read(pending.slot).is_some());
+        self.look_for(&pending);
         pending.wait()
+    }
+
+    /// Looks for an answer awhile before its caller sleeps on it.
+    fn look_for(&self, pending: &Pending) {
+        let slots = self.line.source.slots();
+        self.line.shared.look_awhile(|| slots.read(pending.slot).is_some());
     }
 
     /// Most records that one batch may hold, at least for small payloads.
