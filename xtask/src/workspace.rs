@@ -61,6 +61,8 @@ pub struct Graph {
     pub target_directory: PathBuf,
     /// The names of the binaries.
     pub binaries: Vec<String>,
+    /// Who turns on which feature: a package for one that it depends on, or a feature of its own for another.
+    pub features_on: Vec<(String, String)>,
 }
 
 /// Asks cargo about the workspace whose manifest is at `manifest`.
@@ -93,6 +95,10 @@ fn parse_graph(metadata: &serde_json::Value) -> Result<Graph, TaskError> {
                 let kind = if dependency["kind"].is_null() { EdgeKind::Normal } else { EdgeKind::Development };
                 graph.edges.push(Edge { from: from.to_owned(), to: to.to_owned(), kind });
             }
+            graph.features_on.extend(texts(&dependency["features"]).map(|feature| (from.to_owned(), feature)));
+        }
+        for (name, implied) in package["features"].as_object().into_iter().flatten() {
+            graph.features_on.extend(texts(implied).map(|feature| (format!("{from}/{name}"), feature)));
         }
         for target in package["targets"].as_array().ok_or(missing("targets"))? {
             if target.pointer("/kind/0").is_some_and(|kind| kind == "bin") {
@@ -103,6 +109,11 @@ fn parse_graph(metadata: &serde_json::Value) -> Result<Graph, TaskError> {
     graph.edges.sort();
     graph.edges.dedup();
     Ok(graph)
+}
+
+/// The texts of a list; none if it is no list.
+fn texts(list: &serde_json::Value) -> impl Iterator<Item = String> {
+    list.as_array().into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned))
 }
 
 #[cfg(test)]
@@ -116,8 +127,8 @@ mod tests {
             "target_directory": "/t",
             "packages": [
                 {"name": "a", "dependencies": [{"name": "serde", "kind": null}], "targets": [{"kind": ["lib"], "name": "a"}]},
-                {"name": "b", "targets": [{"kind": ["bin"], "name": "tool"}],
-                 "dependencies": [{"name": "a", "kind": null}, {"name": "a", "kind": "dev"}]},
+                {"name": "b", "targets": [{"kind": ["bin"], "name": "tool"}], "features": {"default": ["a/x"], "y": []},
+                 "dependencies": [{"name": "a", "kind": null, "features": ["z"]}, {"name": "a", "kind": "dev"}]},
             ],
         });
         let graph = parse_graph(&metadata).unwrap();
@@ -126,6 +137,8 @@ mod tests {
         assert_eq!(graph.target_directory, Path::new("/t"));
         let edge = |kind| Edge { from: "b".to_owned(), to: "a".to_owned(), kind };
         assert_eq!(graph.edges, [edge(EdgeKind::Normal), edge(EdgeKind::Development)]);
+        let on = |who: &str, feature: &str| (who.to_owned(), feature.to_owned());
+        assert_eq!(graph.features_on, [on("b", "z"), on("b/default", "a/x")]);
         assert_eq!(parse_graph(&serde_json::json!({})).unwrap_err().code(), "task.unreadable");
     }
 

@@ -19,6 +19,9 @@ const LAYERS: [(&str, &[&str]); 5] = [
 /// Packages that see what they like, and that nobody else may see.
 const FREE: [&str; 3] = ["annals-benches", "annals-xtask", "xtask"];
 
+/// The feature of the facade that takes signatures as verified: nothing in the workspace turns it on, so no binary of it has it.
+const BENCH_FEATURE: &str = "bench-unverified";
+
 /// Compares the workspace's crate graph with the one that the design names.
 pub fn check(graph: &Graph) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -41,6 +44,9 @@ pub fn check(graph: &Graph) -> Vec<Finding> {
                 find(format!("{name} does not use {used}: the documented crate graph is no longer true"));
             }
         }
+    }
+    for (who, _) in graph.features_on.iter().filter(|(_, feature)| feature.rsplit('/').next() == Some(BENCH_FEATURE)) {
+        find(format!("{who} turns on {BENCH_FEATURE}, which takes records as verified: only benches/peers may"));
     }
     findings
 }
@@ -91,6 +97,18 @@ mod tests {
                 graph.edges.push(edge(from, to, kind));
                 assert_eq!(messages(&graph), [format!("{from} must not see {to}")]);
             }
+        }
+    }
+
+    #[test]
+    fn nobody_turns_on_the_feature_for_benches() {
+        for (who, feature) in
+            [("annals-node", "bench-unverified"), ("annals-benches/default", "annals/bench-unverified")]
+        {
+            let mut graph = designed();
+            graph.features_on = vec![(who.to_owned(), feature.to_owned()), ("annals".to_owned(), "derive".to_owned())];
+            let messages = messages(&graph);
+            assert!(messages.len() == 1 && messages.iter().all(|text| text.starts_with(who)), "{messages:?}");
         }
     }
 
