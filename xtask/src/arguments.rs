@@ -2,6 +2,7 @@
 //!
 //! Parsing is pure: it looks neither at the file system nor at which tools are installed.
 
+use crate::bench_guard::{Form, Options, Purpose};
 use crate::ci::Step;
 use crate::crash;
 
@@ -13,6 +14,7 @@ cargo xtask fuzz [TARGET] [--seconds N]       fuzz one target, or each in turn, 
 cargo xtask simulate [--seeds N] [--first S]  simulated lives of a ledger, by seed; nothing acknowledged may be lost
 cargo xtask mutate [NAME]                     deliberate breaks in a copy of the tree, each to be noticed by its test
 cargo xtask crash [OPTION VALUE]...           kill writers at random moments; nothing that they acknowledged may be lost
+cargo xtask bench-guard [OPTION]...           `annals bench` must reach what it did of its ceilings, but for 15 per cent
 cargo xtask help                              this text
 
 Steps of ci:
@@ -25,9 +27,16 @@ Steps of ci:
   benches    each benchmark runs once, as a test
   fuzz       the fuzz targets compile
   powerloss  the tool that cuts the power compiles
+  peers      the comparison with other stores is formatted and locked; check refuses what it appends without signatures
+  bench-guard  as `cargo xtask bench-guard --short`
   deny       licences, sources and banned crates among the dependencies (needs cargo-deny)
   advisories known vulnerabilities of the dependencies (needs cargo-deny and the network)
   verifier   the Python verifier takes our receipts and refuses damaged ones (needs python3, blake3, cryptography)
+
+Options of bench-guard:
+  --short            runs of 2 s, the best of up to 3, for busy machines; else medians of 5 runs of 4 s
+  --record           write the baseline instead of comparing with it
+  --baseline FILE    another baseline than benches/baseline.json
 
 Options of crash:
   --rounds N         how many writers are killed (100 unless given)
@@ -67,6 +76,8 @@ pub enum Command {
         /// The break, or each one in turn.
         name: Option<String>,
     },
+    /// Compare what `annals bench` reaches with the baseline, or make one.
+    BenchGuard(Options),
     /// Kill writers, and look for what they acknowledged.
     Crash {
         /// Options of the loop, each with its value.
@@ -97,7 +108,7 @@ pub enum UsageError {
     /// `--seconds` stands without a whole number from 1 on.
     #[error("--seconds needs a whole number from 1 on, got {0:?}")]
     Seconds(String),
-    /// An option of `crash` has no value that it takes.
+    /// An option has no value that it takes.
     #[error("{option} does not take {value:?}")]
     Value {
         /// The option.
@@ -134,6 +145,7 @@ pub fn parse(arguments: &[String]) -> Result<Command, UsageError> {
         "simulate" => parse_simulate(rest),
         "mutate" => parse_mutate(rest),
         "crash" => parse_crash(rest),
+        "bench-guard" => parse_bench_guard(rest),
         "fuzz" => parse_fuzz(rest),
         other => Err(UsageError::UnknownCommand(other.to_owned())),
     }
@@ -191,6 +203,23 @@ fn parse_crash(rest: &[String]) -> Result<Command, UsageError> {
         }
     }
     Ok(Command::Crash { options: rest.to_vec() })
+}
+
+fn parse_bench_guard(rest: &[String]) -> Result<Command, UsageError> {
+    let (mut options, mut arguments) = (Options::default(), rest.iter());
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--short" => options.form = Form::Short,
+            "--record" => options.purpose = Purpose::Record,
+            "--baseline" => {
+                let value = arguments.next().filter(|value| !value.starts_with('-')).cloned();
+                let refused = || UsageError::Value { option: argument.clone(), value: String::new() };
+                options.baseline = Some(value.ok_or_else(refused)?.into());
+            }
+            _ => return Err(UsageError::Unexpected(argument.clone())),
+        }
+    }
+    Ok(Command::BenchGuard(options))
 }
 
 fn parse_fuzz(rest: &[String]) -> Result<Command, UsageError> {
@@ -255,6 +284,17 @@ mod tests {
         for (option, value) in [("--rounds", "0"), ("--rounds", ""), ("--device", "tape"), ("--seed", "x")] {
             let refused = UsageError::Value { option: option.to_owned(), value: value.to_owned() };
             assert_eq!(parsed(&format!("crash {option} {value}")), Err(refused));
+        }
+    }
+
+    #[test]
+    fn the_bench_guard_compares_unless_told_otherwise() {
+        assert_eq!(parsed("bench-guard"), Ok(Command::BenchGuard(Options::default())));
+        let options = Options { form: Form::Short, purpose: Purpose::Record, baseline: Some("a.json".into()) };
+        assert_eq!(parsed("bench-guard --short --record --baseline a.json"), Ok(Command::BenchGuard(options)));
+        assert_eq!(parsed("bench-guard --fast"), Err(UsageError::Unexpected("--fast".to_owned())));
+        for line in ["bench-guard --baseline", "bench-guard --baseline --short"] {
+            assert!(matches!(parsed(line), Err(UsageError::Value { .. })), "{line}");
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::error::TaskError;
 use crate::shell::{self, Invocation};
-use crate::{tidy, workspace};
+use crate::{bench_guard, tidy, workspace};
 
 /// One step of continuous integration.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,10 +28,14 @@ pub enum Step {
     Loom,
     /// Each benchmark runs once, as a test.
     Benches,
+    /// `annals bench` reaches of its ceilings what the baseline says.
+    BenchGuard,
     /// The fuzz targets compile; `cargo test` replays their seeds.
     Fuzz,
     /// The tool that cuts the power compiles; running it takes root.
     Powerloss,
+    /// The comparison with other stores is formatted and its lock fits; what it appends without signatures, check refuses.
+    Peers,
     /// Licences, sources and banned crates among the dependencies.
     Deny,
     /// Known vulnerabilities of the dependencies.
@@ -42,7 +46,7 @@ pub enum Step {
 
 impl Step {
     /// All steps, in the order in which they run: the quick ones first.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Fmt,
         Self::Tidy,
         Self::Clippy,
@@ -50,8 +54,10 @@ impl Step {
         Self::Test,
         Self::Loom,
         Self::Benches,
+        Self::BenchGuard,
         Self::Fuzz,
         Self::Powerloss,
+        Self::Peers,
         Self::Deny,
         Self::Advisories,
         Self::Verifier,
@@ -67,8 +73,10 @@ impl Step {
             Self::Test => "test",
             Self::Loom => "loom",
             Self::Benches => "benches",
+            Self::BenchGuard => "bench-guard",
             Self::Fuzz => "fuzz",
             Self::Powerloss => "powerloss",
+            Self::Peers => "peers",
             Self::Deny => "deny",
             Self::Advisories => "advisories",
             Self::Verifier => "verifier",
@@ -90,10 +98,14 @@ pub struct Facts {
     pub has_loom_models: bool,
     /// `benches/benches/` is there.
     pub has_benches: bool,
+    /// `benches/baseline.json` is there.
+    pub has_baseline: bool,
     /// `fuzz/Cargo.toml` is there.
     pub has_fuzz_targets: bool,
     /// `tools/powerloss/Cargo.toml` is there.
     pub has_powerloss: bool,
+    /// `benches/peers/Cargo.toml` is there.
+    pub has_peers: bool,
     /// A C++ compiler works; libFuzzer's runtime is C++.
     pub has_cpp_compiler: bool,
     /// `cargo deny` works.
@@ -117,8 +129,10 @@ impl Facts {
             target_directory: workspace::graph(root, "Cargo.toml")?.target_directory,
             has_loom_models: root.join("ordering/tests/loom.rs").is_file(),
             has_benches: root.join("benches/benches").is_dir(),
+            has_baseline: root.join(bench_guard::BASELINE_PATH).is_file(),
             has_fuzz_targets: root.join("fuzz/Cargo.toml").is_file(),
             has_powerloss: root.join("tools/powerloss/Cargo.toml").is_file(),
+            has_peers: root.join("benches/peers/Cargo.toml").is_file(),
             has_cpp_compiler: shell::works(root, "c++", &["--version"]),
             has_cargo_deny,
             has_advisory_database: asks_database && shell::works(root, "cargo", &["deny", "fetch", "db"]),
@@ -134,6 +148,8 @@ pub enum Plan {
     Run(Vec<Invocation>),
     /// Hold the workspace against the tidy rules, in this process.
     Tidy,
+    /// Compare figures with the baseline, in this process, in the short form.
+    BenchGuard,
     /// Nothing, for this reason.
     Skip(&'static str),
 }
@@ -152,6 +168,10 @@ pub fn plan(step: Step, facts: &Facts) -> Plan {
         Step::Benches if !facts.has_benches => Plan::Skip("benches/benches is not there"),
         // Without cargo's `--bench`, criterion runs each benchmark once and measures nothing.
         Step::Benches => Plan::Run(vec![cargo(&["test", "--package", "annals-benches", "--benches"])]),
+        Step::BenchGuard if !facts.has_baseline => {
+            Plan::Skip("benches/baseline.json is not there (cargo xtask bench-guard --record, on an idle machine)")
+        }
+        Step::BenchGuard => Plan::BenchGuard,
         Step::Fuzz if !facts.has_fuzz_targets => Plan::Skip("fuzz/Cargo.toml is not there"),
         Step::Fuzz if !facts.has_cpp_compiler => Plan::Skip("no C++ compiler, which libFuzzer's runtime needs"),
         Step::Fuzz => Plan::Run(vec![cargo(&["check", "--manifest-path", "fuzz/Cargo.toml"])]),
@@ -159,6 +179,8 @@ pub fn plan(step: Step, facts: &Facts) -> Plan {
         Step::Powerloss => {
             Plan::Run(vec![cargo(&["check", "--all-targets", "--manifest-path", "tools/powerloss/Cargo.toml"])])
         }
+        Step::Peers if !facts.has_peers => Plan::Skip("benches/peers/Cargo.toml is not there"),
+        Step::Peers => Plan::Run(peers()),
         Step::Deny | Step::Advisories if !facts.has_cargo_deny => {
             Plan::Skip("cargo-deny is not installed (cargo install cargo-deny --locked)")
         }
@@ -178,6 +200,19 @@ fn loom(facts: &Facts) -> Invocation {
     Invocation::new("cargo", &["test", "--package", "annals-ordering", "--release", "--test", "loom"])
         .with("RUSTFLAGS", "--cfg loom")
         .with("CARGO_TARGET_DIR", facts.target_directory.join("loom").to_string_lossy())
+}
+
+/// Its stores take minutes to compile, so it is not built; the call that it alone uses is.
+fn peers() -> Vec<Invocation> {
+    let manifest = ["--manifest-path", "benches/peers/Cargo.toml"];
+    let unverified = ["--package", "annals", "--lib", "--features", "bench-unverified"];
+    let cargo = |arguments: &[&[&str]]| Invocation::new("cargo", &arguments.concat());
+    vec![
+        cargo(&[&["fmt", "--check"], &manifest]),
+        cargo(&[&["tree", "--quiet", "--locked", "--depth", "0"], &manifest]),
+        cargo(&[&["clippy"], &unverified, &["--", "-D", "warnings"]]),
+        cargo(&[&["test", "--quiet"], &unverified, &["--", "unverified"]]),
+    ]
 }
 
 fn verifier(facts: &Facts) -> Vec<Invocation> {
@@ -225,6 +260,10 @@ fn execute(root: &Path, plan: &Plan, out: &mut dyn Write) -> Result<Outcome, Tas
             tidy::report(&findings, out).map_err(TaskError::Output)?;
             return Ok(if findings.is_empty() { Outcome::Ok } else { Outcome::Failed });
         }
+        Plan::BenchGuard => {
+            let options = bench_guard::Options { form: bench_guard::Form::Short, ..bench_guard::Options::default() };
+            return Ok(if bench_guard::run(root, &options, out)? { Outcome::Ok } else { Outcome::Failed });
+        }
         Plan::Run(invocations) => invocations,
     };
     for invocation in invocations {
@@ -240,9 +279,9 @@ fn execute(root: &Path, plan: &Plan, out: &mut dyn Write) -> Result<Outcome, Tas
 fn line((step, outcome, took): &(Step, Outcome, Duration)) -> String {
     let name = step.name();
     match outcome {
-        Outcome::Ok => format!("{name:<10} ok       {took:.1?}"),
-        Outcome::Failed => format!("{name:<10} FAILED   {took:.1?}   again: cargo xtask ci {name}"),
-        Outcome::Skipped(reason) => format!("{name:<10} skipped  {reason}"),
+        Outcome::Ok => format!("{name:<11} ok       {took:.1?}"),
+        Outcome::Failed => format!("{name:<11} FAILED   {took:.1?}   again: cargo xtask ci {name}"),
+        Outcome::Skipped(reason) => format!("{name:<11} skipped  {reason}"),
     }
 }
 
@@ -263,8 +302,10 @@ mod tests {
             target_directory: "/t".into(),
             has_loom_models: true,
             has_benches: true,
+            has_baseline: true,
             has_fuzz_targets: true,
             has_powerloss: true,
+            has_peers: true,
             has_cpp_compiler: true,
             has_cargo_deny: true,
             has_advisory_database: true,
@@ -275,7 +316,7 @@ mod tests {
     fn lines(step: Step, facts: &Facts) -> Vec<String> {
         match plan(step, facts) {
             Plan::Run(invocations) => invocations.iter().map(Invocation::line).collect(),
-            Plan::Tidy | Plan::Skip(_) => Vec::new(),
+            Plan::Tidy | Plan::BenchGuard | Plan::Skip(_) => Vec::new(),
         }
     }
 
@@ -305,8 +346,17 @@ mod tests {
     #[test]
     fn what_is_not_there_is_skipped_with_a_reason() {
         let skipped = |step| matches!(plan(step, &Facts::default()), Plan::Skip(reason) if !reason.is_empty());
-        let optional =
-            [Step::Loom, Step::Benches, Step::Fuzz, Step::Powerloss, Step::Deny, Step::Advisories, Step::Verifier];
+        let optional = [
+            Step::Loom,
+            Step::Benches,
+            Step::BenchGuard,
+            Step::Fuzz,
+            Step::Powerloss,
+            Step::Peers,
+            Step::Deny,
+            Step::Advisories,
+            Step::Verifier,
+        ];
         for step in Step::ALL {
             assert_eq!(skipped(step), optional.contains(&step), "{}", step.name());
         }
@@ -336,9 +386,9 @@ mod tests {
         assert_eq!(
             text,
             "\n=== summary, 2.0s\n\
-             fmt        ok       1.0s\n\
-             test       FAILED   1.0s   again: cargo xtask ci test\n\
-             deny       skipped  no tool\n"
+             fmt         ok       1.0s\n\
+             test        FAILED   1.0s   again: cargo xtask ci test\n\
+             deny        skipped  no tool\n"
         );
     }
 }

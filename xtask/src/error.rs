@@ -42,6 +42,28 @@ pub enum TaskError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file could not be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is no baseline to compare figures with.
+    #[error("the baseline {path} {problem}; measure one on an idle machine with `cargo xtask bench-guard --record`")]
+    Baseline {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// `annals bench` gave no figure that can be compared.
+    #[error("annals bench gave no figure: {missing} is missing")]
+    Bench {
+        /// What was looked for.
+        missing: &'static str,
+    },
     /// The report could not be written.
     #[error("cannot write the report: {0}")]
     Output(#[source] io::Error),
@@ -64,6 +86,9 @@ impl TaskError {
             Self::Unreadable { .. } => "task.unreadable",
             Self::Json(_) => "task.json",
             Self::Read { .. } => "task.read",
+            Self::Write { .. } => "task.write",
+            Self::Baseline { .. } => "task.baseline",
+            Self::Bench { .. } => "task.bench",
             Self::Output(_) => "task.output",
             Self::Missing { .. } => "task.missing",
         }

@@ -1,12 +1,14 @@
-//! Developer tasks of the Annals workspace: continuous integration, the tidy rules, fuzzing, crashes, simulation and deliberate breaks.
+//! Developer tasks of the Annals workspace: continuous integration, the tidy rules, fuzzing, crashes, simulation, deliberate breaks
+//! and the bench guard.
 //!
 //! The logic stands here, so that plain `cargo test` covers it; the binary in `xtask/cli` only passes its arguments on and
 //! is no default member, which keeps plain `cargo run` unambiguous. What a task does is planned by pure functions
-//! from facts ([`ci::Facts`], a file's path and text, the output of `cargo metadata`); only [`shell`] starts processes
-//! and looks at the machine. Nothing here is part of the product, and no crate of the product sees it.
+//! from facts ([`ci::Facts`], a file's path and text, the output of `cargo metadata`); only [`shell`] starts processes,
+//! and it and [`bench_guard::machine`] look at the machine. Nothing here is part of the product, and no crate of the product sees it.
 #![forbid(unsafe_code)]
 
 pub mod arguments;
+pub mod bench_guard;
 pub mod ci;
 pub mod crash;
 mod error;
@@ -62,6 +64,7 @@ fn dispatch(command: &Command, root: &Path, out: &mut dyn Write) -> Result<bool,
             tidy::report(&findings, out).map_err(TaskError::Output)?;
             Ok(findings.is_empty())
         }
+        Command::BenchGuard(options) => bench_guard::run(root, options, out),
         Command::Simulate { first, seeds } => simulate::run(root, *first, *seeds, out),
         Command::Mutate { name } => mutations::run(root, name.as_deref(), out),
         Command::Crash { options } => crash::run(root, options, out),

@@ -1,0 +1,210 @@
+//! The bench guard: what `annals bench` reaches of its ceilings must not fall behind the last landed baseline.
+//!
+//! Absolute figures belong to a machine and an hour; the ratio to a ceiling of the same run is what is compared, and a ratio
+//! that is worse by more than [`compare::WORSE_PERCENT_MAX`] is a finding. The long form takes medians of five runs of four seconds,
+//! for an idle machine and for `--record`. The short form, for continuous integration beside neighbours, runs each mode for two
+//! seconds and tries it again, three times at most, while it looks worse; the best try counts. So it finds what is always
+//! slower, and misses what is only sometimes.
+//!
+//! Three things keep a ratio from being judged, and each is said: a baseline of another machine kind; one that was measured while
+//! others had the processors, since its ceilings then suffered otherwise than its figures; and for the latency alone, others that had more than [`machine::OTHERS_PERCENT_MAX`] of the processors while the mode ran. A lone record waits for threads to
+//! be scheduled and the ceiling it is compared with does not, so no ratio is left when others hold the cores.
+//! Of `annals bench`'s answer only the fields `mode`, `records_per_s`, `ratio_to_ceiling` and `ceiling` are read.
+
+pub mod baseline;
+pub mod compare;
+pub mod machine;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::error::TaskError;
+use crate::shell::{self, Invocation};
+use crate::workspace;
+use baseline::{Baseline, Measured};
+use compare::{Mode, Verdict, best, judge, median};
+use machine::{Kind, Usage};
+
+/// Where the last landed baseline stands, from the workspace's root.
+pub const BASELINE_PATH: &str = "benches/baseline.json";
+
+/// How much is measured.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Form {
+    /// Medians of five runs of four seconds.
+    #[default]
+    Long,
+    /// The best of up to three runs of two seconds.
+    Short,
+}
+
+impl Form {
+    /// Seconds of a run.
+    pub const fn seconds(self) -> u64 {
+        match self {
+            Self::Long => 4,
+            Self::Short => 2,
+        }
+    }
+
+    /// Runs of a mode, at most.
+    pub const fn runs_max(self) -> usize {
+        match self {
+            Self::Long => 5,
+            Self::Short => 3,
+        }
+    }
+}
+
+/// What is done with the figures.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Purpose {
+    /// They are compared with the baseline.
+    #[default]
+    Compare,
+    /// They become the baseline.
+    Record,
+}
+
+/// What `bench-guard` was asked for.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Options {
+    /// How much is measured.
+    pub form: Form,
+    /// What is done with the figures.
+    pub purpose: Purpose,
+    /// Another baseline than the landed one.
+    pub baseline: Option<PathBuf>,
+}
+
+/// Measures, and compares or records; `true` says that nothing is worse.
+///
+/// # Errors
+///
+/// [`TaskError`] if `annals bench` cannot be run or gives no figure, or there is no baseline to compare with.
+pub fn run(root: &Path, options: &Options, out: &mut dyn Write) -> Result<bool, TaskError> {
+    let path = options.baseline.clone().unwrap_or_else(|| root.join(BASELINE_PATH));
+    // Looked at first: nobody should wait for figures that there is nothing to compare with.
+    let baseline = match options.purpose {
+        Purpose::Compare => Some(Baseline::read(&path)?),
+        Purpose::Record => None,
+    };
+    let kind = Kind::of_this_machine()?;
+    let unfit = baseline.as_ref().and_then(|baseline| baseline.unfit_for(&kind));
+    if let Some((baseline, unfit)) = baseline.as_ref().zip(unfit) {
+        say(out, &format!("{}: figures are shown, not judged", baseline.complaint(unfit, &kind)))?;
+    }
+    let bench = Bench::prepare(root, options.form, out)?;
+    let (mut measured, mut is_well, mut others) = (Vec::new(), true, Usage::default());
+    for mode in Mode::ALL {
+        let landed = baseline.as_ref().map(|baseline| baseline.of(mode)).transpose()?;
+        let (figures, usage) = bench.measure(mode, landed.map(|landed| landed.ratio))?;
+        others = others.max(usage);
+        if let Some(landed) = landed {
+            let verdict = judge(mode, landed.ratio, figures.ratio, unfit, usage);
+            is_well &= !matches!(verdict, Verdict::Worse);
+            say(out, &compare::line(mode, landed.ratio, figures.ratio, verdict))?;
+        } else {
+            say(out, &format!("{:<8} {} of its ceiling", mode.name(), figures.ratio))?;
+        }
+        measured.push(figures);
+    }
+    if options.purpose == Purpose::Record {
+        let others_percent = others.others_percent.round();
+        Baseline { kind, form: options.form, others_percent, measured }.write(&path)?;
+        if others.is_busy() {
+            say(out, &format!("others had up to {others_percent} % of the processors: record again when they rest"))?;
+        }
+        say(out, &format!("wrote {}; it is the baseline once it has landed", path.display()))?;
+    }
+    Ok(is_well)
+}
+
+fn say(out: &mut dyn Write, line: &str) -> Result<(), TaskError> {
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(TaskError::Output)
+}
+
+/// `annals bench`, built, with a directory for the records that it signs in advance.
+struct Bench<'a> {
+    root: &'a Path,
+    form: Form,
+    directory: PathBuf,
+}
+
+impl Drop for Bench<'_> {
+    fn drop(&mut self) {
+        // Gigabytes of signed records; what cannot be removed lies in cargo's own directory.
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+impl<'a> Bench<'a> {
+    fn prepare(root: &'a Path, form: Form, out: &mut dyn Write) -> Result<Self, TaskError> {
+        let directory = workspace::graph(root, "Cargo.toml")?.target_directory.join("bench-guard");
+        let build = Invocation::new("cargo", &["build", "--release", "--package", "annals-node"]);
+        say(out, &format!("$ {}", build.line()))?;
+        if !shell::run(root, &build)? {
+            return Err(TaskError::Failed { program: "cargo build", exit_code: None });
+        }
+        Ok(Self { root, form, directory })
+    }
+
+    /// Runs a mode as often as the form has it; while it runs, the most that others had of the processors.
+    fn measure(&self, mode: Mode, landed: Option<f64>) -> Result<(Measured, Usage), TaskError> {
+        let (mut runs, mut usage) = (Vec::new(), Usage::default());
+        while runs.len() < self.form.runs_max() {
+            let before = machine::Ticks::now()?;
+            runs.push(self.run_once(mode)?);
+            usage = usage.max(before.until(machine::Ticks::now()?));
+            // The short form is content with the first try that holds.
+            let holds = landed.zip(best(mode, &runs)).is_some_and(|(landed, best)| mode.holds(landed, best.ratio));
+            if self.form == Form::Short && holds {
+                break;
+            }
+        }
+        let chosen = match self.form {
+            Form::Long => median(&runs),
+            Form::Short => best(mode, &runs),
+        };
+        chosen.cloned().map(|measured| (measured, usage)).ok_or(TaskError::Bench { missing: "a run" })
+    }
+
+    fn run_once(&self, mode: Mode) -> Result<Measured, TaskError> {
+        let invocation = command(mode, self.form, &self.directory);
+        let (output, is_well) = shell::capture(self.root, &invocation)?;
+        if !is_well {
+            return Err(TaskError::Failed { program: "annals bench", exit_code: None });
+        }
+        Measured::parse(mode, &output)
+    }
+}
+
+fn command(mode: Mode, form: Form, directory: &Path) -> Invocation {
+    let (seconds, directory) = (form.seconds().to_string(), directory.to_string_lossy());
+    let run = ["run", "--quiet", "--release", "--package", "annals-node", "--"];
+    let bench = ["bench", "--mode", mode.name(), "--seconds", &seconds, "--json", "--dir", &directory];
+    Invocation::new("cargo", &[&run[..], &bench].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_can_be_typed() {
+        assert_eq!(
+            command(Mode::Latency, Form::Short, Path::new("/t/bench-guard")).line(),
+            "cargo run --quiet --release --package annals-node -- \
+             bench --mode latency --seconds 2 --json --dir /t/bench-guard"
+        );
+    }
+
+    #[test]
+    fn without_a_baseline_nothing_is_built() {
+        let options = Options { baseline: Some("/nowhere/baseline.json".into()), ..Options::default() };
+        let mut out = Vec::new();
+        let refused = run(&workspace::root(), &options, &mut out);
+        assert!(matches!(refused, Err(TaskError::Baseline { .. })), "{refused:?}");
+        assert!(out.is_empty());
+    }
+}
