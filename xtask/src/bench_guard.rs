@@ -7,7 +7,7 @@
 //! slower, and misses what is only sometimes.
 //!
 //! Three things keep a ratio from being judged, and each is said: a baseline of another machine kind; one that was measured while
-//! others had the processors, since its ceilings then suffered otherwise than its figures; and for the latency alone, others that had more than [`machine::OTHERS_PERCENT_MAX`] of the processors while the mode ran. A lone record waits for threads to
+//! others had the processors, since its ceilings then suffered otherwise than its figures; and for the latency alone, others that had more than [`machine::OTHERS_PERCENT_MAX`] of the processors during each of its runs. A lone record waits for threads to
 //! be scheduled and the ceiling it is compared with does not, so no ratio is left when others hold the cores.
 //! Of `annals bench`'s answer only the fields `mode`, `records_per_s`, `ratio_to_ceiling` and `ceiling` are read.
 
@@ -98,10 +98,11 @@ pub fn run(root: &Path, options: &Options, out: &mut dyn Write) -> Result<bool, 
     let (mut measured, mut is_well, mut others) = (Vec::new(), true, Usage::default());
     for mode in Mode::ALL {
         let landed = baseline.as_ref().map(|baseline| baseline.of(mode)).transpose()?;
-        let (figures, usage) = bench.measure(mode, landed.map(|landed| landed.ratio))?;
-        others = others.max(usage);
+        let is_enough = |ratio| landed.is_some_and(|landed| unfit.is_some() || mode.holds(landed.ratio, ratio));
+        let Tried { figures, others_least, others_most } = bench.measure(mode, &is_enough)?;
+        others = others.max(others_most);
         if let Some(landed) = landed {
-            let verdict = judge(mode, landed.ratio, figures.ratio, unfit, usage);
+            let verdict = judge(mode, landed.ratio, figures.ratio, unfit, others_least);
             is_well &= !matches!(verdict, Verdict::Worse);
             say(out, &compare::line(mode, landed.ratio, figures.ratio, verdict))?;
         } else {
@@ -122,6 +123,16 @@ pub fn run(root: &Path, options: &Options, out: &mut dyn Write) -> Result<bool, 
 
 fn say(out: &mut dyn Write, line: &str) -> Result<(), TaskError> {
     writeln!(out, "{line}").and_then(|()| out.flush()).map_err(TaskError::Output)
+}
+
+/// What the runs of a mode came to.
+struct Tried {
+    /// The run that counts.
+    figures: Measured,
+    /// What others had of the processors in the quietest run: a ratio that is worse there too is nobody else's fault.
+    others_least: Usage,
+    /// And in the busiest.
+    others_most: Usage,
 }
 
 /// `annals bench`, built, with a directory for the records that it signs in advance.
@@ -149,16 +160,15 @@ impl<'a> Bench<'a> {
         Ok(Self { root, form, directory })
     }
 
-    /// Runs a mode as often as the form has it; while it runs, the most that others had of the processors.
-    fn measure(&self, mode: Mode, landed: Option<f64>) -> Result<(Measured, Usage), TaskError> {
-        let (mut runs, mut usage) = (Vec::new(), Usage::default());
+    /// Runs a mode as often as the form has it.
+    fn measure(&self, mode: Mode, is_enough: &dyn Fn(f64) -> bool) -> Result<Tried, TaskError> {
+        let (mut runs, mut others) = (Vec::new(), Vec::new());
         while runs.len() < self.form.runs_max() {
             let before = machine::Ticks::now()?;
             runs.push(self.run_once(mode)?);
-            usage = usage.max(before.until(machine::Ticks::now()?));
+            others.push(before.until(machine::Ticks::now()?));
             // The short form is content with the first try that holds.
-            let holds = landed.zip(best(mode, &runs)).is_some_and(|(landed, best)| mode.holds(landed, best.ratio));
-            if self.form == Form::Short && holds {
+            if self.form == Form::Short && best(mode, &runs).is_some_and(|best| is_enough(best.ratio)) {
                 break;
             }
         }
@@ -166,7 +176,10 @@ impl<'a> Bench<'a> {
             Form::Long => median(&runs),
             Form::Short => best(mode, &runs),
         };
-        chosen.cloned().map(|measured| (measured, usage)).ok_or(TaskError::Bench { missing: "a run" })
+        let figures = chosen.cloned().ok_or(TaskError::Bench { missing: "a run" })?;
+        let others_most = others.iter().copied().fold(Usage::default(), Usage::max);
+        let others_least = others.into_iter().fold(others_most, Usage::min);
+        Ok(Tried { figures, others_least, others_most })
     }
 
     fn run_once(&self, mode: Mode) -> Result<Measured, TaskError> {

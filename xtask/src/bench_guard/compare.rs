@@ -55,7 +55,7 @@ pub enum Verdict {
     Worse,
     /// It looks worse, but others had this much of the processors, in per cent.
     Busy(f64),
-    /// It looks worse, but the baseline is none for this machine.
+    /// The baseline is none for this machine.
     Unfit(Unfit),
 }
 
@@ -79,10 +79,10 @@ impl Unfit {
 
 /// Judges a ratio beside the baseline's.
 pub fn judge(mode: Mode, landed: f64, ratio: f64, unfit: Option<Unfit>, usage: Usage) -> Verdict {
-    if mode.holds(landed, ratio) {
-        Verdict::Held
-    } else if let Some(unfit) = unfit {
+    if let Some(unfit) = unfit {
         Verdict::Unfit(unfit)
+    } else if mode.holds(landed, ratio) {
+        Verdict::Held
     } else if mode == Mode::Latency && usage.is_busy() {
         Verdict::Busy(usage.others_percent)
     } else {
@@ -101,7 +101,8 @@ pub fn line(mode: Mode, landed: f64, ratio: f64, verdict: Verdict) -> String {
         }
         Verdict::Unfit(unfit) => format!("not judged: {}", unfit.because()),
     };
-    format!("{name:<8} {ratio} of its ceiling, landed {landed}, {percent:+.1} % worse: {said}")
+    let word = if percent < 0.0 { "better" } else { "worse" };
+    format!("{name:<8} {ratio} of its ceiling, landed {landed}, {:.1} % {word}: {said}", percent.abs())
 }
 
 /// The run with the best ratio.
@@ -149,6 +150,7 @@ mod tests {
             let (landed, ratio) = if mode == Mode::Latency { (2.0, 4.0) } else { (0.8, 0.4) };
             for unfit in [Unfit::OtherKind, Unfit::Busy] {
                 assert_eq!(judge(mode, landed, ratio, Some(unfit), IDLE), Verdict::Unfit(unfit));
+                assert_eq!(judge(mode, landed, landed, Some(unfit), IDLE), Verdict::Unfit(unfit), "nor does it praise");
             }
         }
     }
@@ -166,8 +168,9 @@ mod tests {
     fn a_line_says_what_was_and_what_is() {
         assert_eq!(
             line(Mode::Records, 0.8, 0.6, Verdict::Worse),
-            "records  0.6 of its ceiling, landed 0.8, +25.0 % worse: WORSE, by more than 15 %"
+            "records  0.6 of its ceiling, landed 0.8, 25.0 % worse: WORSE, by more than 15 %"
         );
+        assert!(line(Mode::Latency, 2.0, 1.0, Verdict::Held).contains("50.0 % better: held"));
         assert!(line(Mode::Latency, 2.0, 4.0, Verdict::Busy(40.4)).contains("others had 40 % of the processors"));
     }
 }

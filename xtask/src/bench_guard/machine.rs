@@ -99,6 +99,12 @@ impl Usage {
         Self { others_percent: self.others_percent.max(other.others_percent) }
     }
 
+    /// The smaller one.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        Self { others_percent: self.others_percent.min(other.others_percent) }
+    }
+
     /// Whether others were in the way.
     pub fn is_busy(self) -> bool {
         OTHERS_PERCENT_MAX < self.others_percent
