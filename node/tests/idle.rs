@@ -2,7 +2,7 @@
 //!
 //! The binary is left waiting for a line that does not come, with the ledger open for writing; the kernel's own counts
 //! of its threads tell. After the last record the engine marks idleness once, 50 ms later; from then on it must be still.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
