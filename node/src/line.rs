@@ -224,12 +224,13 @@ pub(crate) enum Command {
     },
     /// Measure a ledger on this machine, beside the ceilings of the same run
     ///
-    /// Records are signed before the clock starts and verified inside it. Afterwards the ledger is opened again: what was
-    /// acknowledged must be there, each record once, and 1,000 receipts must hold; without that no figure is printed.
+    /// Records are signed before the clock starts and verified inside it. Afterwards the ledger is
+    /// opened again: what was acknowledged must be there, each record once, and 1,000 receipts must
+    /// hold; without that no figure is printed.
     ///
-    /// records, bundles and latency are closed loops: what they send waits for what was answered. open sends at a constant
-    /// rate, and measures latency from when a record was due, not from when it was sent: a stall counts for every record
-    /// that came due in it (no coordinated omission).
+    /// records, bundles and latency are closed loops: what they send waits for what was answered.
+    /// open sends at a constant rate, and measures latency from when a record was due, not from when
+    /// it was sent: a stall counts for every record that came due in it (no coordinated omission).
     ///
     ///   annals bench --mode records --seconds 10 --json
     ///   annals bench --mode open --rate 100000 --report report.html
@@ -474,7 +475,7 @@ pub(crate) struct Bench {
     /// Threads that append; the default suits the mode; an attacker has one more of its own
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) producers: Option<u32>,
-    /// Appenders that those threads drive; as many as threads unless given, 8 with an attack
+    /// Appenders that those threads drive; as many as threads unless given, 4 with overload, 8 with an attack
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) sources: Option<u32>,
     /// With bundles: items of a bundle; 1000 unless given

@@ -55,6 +55,11 @@ pub(crate) fn run(bench: &Bench) -> Result<u8, CommandError> {
         }
         None => reading::judge(bench)?,
     }
+    // Nor shall a report that can't be written be found out after the run.
+    if let Some(path) = &bench.report {
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::read_dir(directory).map_err(|source| CommandError::Write { path: path.clone(), source })?;
+    }
     let scratch = match &bench.dir {
         Some(dir) => {
             std::fs::create_dir_all(dir).map_err(|source| CommandError::Write { path: dir.clone(), source })?;

@@ -4,6 +4,7 @@
 
 use super::ceiling::Ceilings;
 use super::load::Span;
+use super::pool;
 use super::workload::Shape;
 use crate::exit::CommandError;
 use crate::line::{Bench, Mode, Nonces};
@@ -143,8 +144,13 @@ impl Plan {
             Load::Overload => at(top, saturation) + at(top, run),
         };
         let curve = if self.curve { CURVE_TENTHS.sum::<u64>() * at(top, self.step()) / 10 } else { 0 };
-        // A ceiling that was measured too low must not end the run early.
-        (run + curve) / 20 * 21
+        run + curve
+    }
+
+    /// Records to prepare for that: more, since a ceiling that was measured too low must not end the run early, and much more
+    /// where a record is but its head.
+    pub(crate) fn prepared_count(&self, record_count: u64) -> u64 {
+        if pool::is_pooled(self.shape) { record_count * 2 } else { record_count / 4 * 5 }
     }
 }
 

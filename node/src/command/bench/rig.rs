@@ -115,7 +115,7 @@ impl Rig {
         let count = plan.record_count(&ceilings).max(least);
         let each = (shape.record_size() + RECORD_OVERHEAD + shape.entry_size()) as u64;
         check_room(dir, count.saturating_mul(each).saturating_add(ROOM_AHEAD))?;
-        let workload = Arc::new(Workload::prepare(dir, ledger.id(), shape, count)?);
+        let workload = Arc::new(Workload::prepare(dir, ledger.id(), shape, plan.prepared_count(count))?);
         let mut sources = Vec::new();
         for source in 0..shape.sources {
             let (appender, supply) = (ledger.appender()?, workload.supply(source)?);
