@@ -28,12 +28,11 @@ const STALE: u64 = 16_384;
 
 /// Runs both phases.
 pub(crate) fn run(rig: &mut Rig, attack: Attack) -> Result<Outcome, CommandError> {
-    let rate = match rig.plan.mode {
-        Load::Open => {
-            let saturation = rig.saturation()?;
-            Some((rig.plan.rate(saturation), saturation))
-        }
-        Load::Records | Load::Bundles | Load::Latency | Load::Overload => None,
+    let rate = if rig.plan.mode == Load::Open {
+        let saturation = rig.saturation()?;
+        Some((rig.plan.rate(saturation), saturation))
+    } else {
+        None
     };
     let clean = phase(rig, rate)?;
     arm(rig, attack)?;

@@ -68,10 +68,12 @@ impl Rates {
         let payload_bytes = items * u64::from(plan.shape.payload);
         let records_per_s = tally.records_per_s();
         let mb_per_s = per_second(payload_bytes, tally.took()) / 1_000_000;
-        let ratio_to_ceiling = match plan.mode {
-            Load::Records | Load::Open | Load::Overload => ratio(records_per_s, ceilings.verify_records_per_s),
-            Load::Bundles => ratio(mb_per_s, ceilings.disk.mb_per_s),
-            Load::Latency => ratio(tally.at(0.5), ceilings.disk.durable_4k_write_us_p50),
+        let ratio_to_ceiling = if plan.mode == Load::Bundles {
+            ratio(mb_per_s, ceilings.disk.mb_per_s)
+        } else if plan.mode == Load::Latency {
+            ratio(tally.at(0.5), ceilings.disk.durable_4k_write_us_p50)
+        } else {
+            ratio(records_per_s, ceilings.verify_records_per_s)
         };
         let cpu_us = super::clock::micros(ran.cpu);
         let cpu_us_per_record = ratio(cpu_us, ran.acknowledged);

@@ -13,12 +13,16 @@ use serde_json::{Map, Value, json};
 /// Runs the phases of the plan's mode.
 pub(crate) fn run(rig: &mut Rig) -> Result<Outcome, CommandError> {
     let Plan { mode, attack, .. } = rig.plan;
-    match (mode, attack) {
-        (_, Some(attack)) => attack::run(rig, attack),
-        (Load::Records | Load::Bundles, None) => flood(rig),
-        (Load::Latency, None) => lone(rig),
-        (Load::Open, None) => at_rate(rig),
-        (Load::Overload, None) => overloaded(rig),
+    if let Some(attack) = attack {
+        attack::run(rig, attack)
+    } else if mode == Load::Latency {
+        lone(rig)
+    } else if mode == Load::Open {
+        at_rate(rig)
+    } else if mode == Load::Overload {
+        overloaded(rig)
+    } else {
+        flood(rig)
     }
 }
 

@@ -106,9 +106,7 @@ impl Plan {
         )?;
         let shape = shape(bench, mode, attack.is_some())?;
         refuse(attack.is_some() && shape.sources < 2, "an attack needs others beside it; say --sources 2 or more")?;
-        // Large payloads are hashed by whoever appends them; small ones cost a producer next to nothing.
-        let fitted = if mode == Load::Bundles { 2 } else { 1 };
-        let threads = bench.producers.unwrap_or(fitted).min(shape.sources) as usize;
+        let threads = bench.producers.unwrap_or(fitted_threads(mode)).min(shape.sources) as usize;
         let span = Span { warmup: Duration::from_secs(bench.warmup), time: Duration::from_secs(bench.seconds) };
         let curve = bench.report.is_some() && attack.is_none() && mode != Load::Latency;
         let times = bench.times.unwrap_or(TIMES);
@@ -137,11 +135,14 @@ impl Plan {
         let (run, saturation) = (self.span, self.saturation());
         // An attack is measured beside a clean phase, and no source shall run dry before the others.
         let phases = |count: u64| if self.attack.is_some() { count * 2 * 5 / 4 } else { count };
-        let run = match self.mode {
-            Load::Records | Load::Bundles => phases(at(top, run)),
-            Load::Latency => at(ceilings.lone_per_s(), run),
-            Load::Open => phases(at(self.rate(top).min(top), run)) + at(top, saturation),
-            Load::Overload => at(top, saturation) + at(top, run),
+        let run = if self.mode == Load::Latency {
+            at(ceilings.lone_per_s(), run)
+        } else if self.mode == Load::Open {
+            at(top, saturation) + phases(at(self.rate(top).min(top), run))
+        } else if self.mode == Load::Overload {
+            at(top, saturation) + at(top, run)
+        } else {
+            phases(at(top, run))
         };
         let curve = if self.curve { CURVE_TENTHS.sum::<u64>() * at(top, self.step()) / 10 } else { 0 };
         run + curve
@@ -150,7 +151,16 @@ impl Plan {
     /// Records to prepare for that: more, since a ceiling that was measured too low must not end the run early, and much more
     /// where a record is but its head.
     pub(crate) fn prepared_count(&self, record_count: u64) -> u64 {
-        if pool::is_pooled(self.shape) { record_count * 2 } else { record_count / 4 * 5 }
+        let runs_on = self.attack.is_some() || self.curve || matches!(self.mode, Load::Open | Load::Overload);
+        let quarters = if pool::is_pooled(self.shape) {
+            8
+        } else if runs_on {
+            // A phase that comes first would leave too little for the one that counts.
+            6
+        } else {
+            5
+        };
+        record_count.saturating_mul(quarters) / 4
     }
 }
 
@@ -166,6 +176,11 @@ fn refuse(wrong: bool, words: &'static str) -> Result<(), CommandError> {
     if wrong { usage(words) } else { Ok(()) }
 }
 
+/// Large payloads are hashed by whoever appends them; small ones cost a producer next to nothing.
+fn fitted_threads(mode: Load) -> u32 {
+    if mode == Load::Bundles { 2 } else { 1 }
+}
+
 fn shape(bench: &Bench, mode: Load, attack: bool) -> Result<Shape, CommandError> {
     let items = if mode == Load::Bundles { bench.items.unwrap_or(ITEMS) } else { 1 };
     // A bundle fits a record: fewer items if they are large.
@@ -174,11 +189,13 @@ fn shape(bench: &Bench, mode: Load, attack: bool) -> Result<Shape, CommandError>
     if bench.sources.is_some_and(|sources| bench.authors < sources) {
         return usage("an author's records go through one source; say no more --sources than --authors");
     }
-    let fitted = match mode {
-        _ if attack => SOURCES,
-        Load::Overload => OVERLOAD_SOURCES.max(bench.producers.unwrap_or(1)),
-        Load::Bundles => bench.producers.unwrap_or(2),
-        Load::Records | Load::Latency | Load::Open => bench.producers.unwrap_or(1),
+    let threads = bench.producers.unwrap_or(fitted_threads(mode));
+    let fitted = if attack {
+        SOURCES
+    } else if mode == Load::Overload {
+        OVERLOAD_SOURCES.max(threads)
+    } else {
+        threads
     };
     let sources = bench.sources.unwrap_or(fitted).min(bench.authors);
     Ok(Shape { payload: bench.payload, items: items.min(fitting), authors: bench.authors, sources })

@@ -92,6 +92,13 @@ pub(crate) struct After {
 pub(crate) fn measure(plan: Plan, dir: &Path) -> Result<Figures, CommandError> {
     let mut rig = Rig::make(plan, dir)?;
     let outcome = modes::run(&mut rig)?;
+    if outcome.tally.records == 0 {
+        return Err(CommandError::Bench(if outcome.tally.ran_dry {
+            "the prepared records were used up before any counted, since the ceiling was measured while the machine was busy; run it again"
+        } else {
+            "no record was answered in the time that counts; say more --seconds, and look at what else the machine does"
+        }));
+    }
     let curve = match outcome.saturation {
         Some(saturation) if rig.plan.curve => curve::draw(&mut rig, saturation)?,
         Some(_) | None => Vec::new(),
