@@ -74,7 +74,7 @@ fn every_mode_tells_figures_that_agree() {
         (&"records".into(), &"bad".into(), &50.into())
     );
     let (attempts, refused) = (number(&bad, "/attack/attempts"), number(&bad, "/attack/refused"));
-    assert!(0 < refused && refused <= attempts / 25, "about one in fifty: {refused} of {attempts}");
+    assert!(0 < refused && refused.abs_diff(attempts / 50) <= 1, "one in fifty: {refused} of {attempts}");
     for field in ["clean_records_per_s", "others_p99_us", "others_clean_p99_us"] {
         assert!(0 < number(&bad, &format!("/{field}")), "{field}");
     }
@@ -82,7 +82,7 @@ fn every_mode_tells_figures_that_agree() {
     let stale = run("--mode records --nonces stale");
     assert_eq!(stale["attack"]["kind"], "stale");
     let (attempts, refused) = (number(&stale, "/attack/attempts"), number(&stale, "/attack/refused"));
-    assert!(0 < refused && refused <= attempts + 16_384, "all are refused: {refused} of {attempts}");
+    assert!(0 < refused && refused == attempts, "all are refused: {refused} of {attempts}");
 
     let open = run("--mode open --rate 2000");
     assert_eq!((number(&open, "/rate"), number(&open, "/records") + number(&open, "/unsent")), (2000, 2000));

@@ -40,7 +40,9 @@ pub(crate) fn run(rig: &mut Rig, attack: Attack) -> Result<Outcome, CommandError
     let (others_clean, all_clean) = (others(&clean.tallies)?, merged(&clean.tallies)?);
     let (others, all) = (others(&attacked.tallies)?, merged(&attacked.tallies)?);
     let attacker = attacked.tallies.last();
-    let (attempts, refused) = attacker.map_or((0, 0), |tally| (tally.attempts - tally.pushed_back, tally.turned_down));
+    // Of the whole phase: every record of his that was let in has an answer by now.
+    let (attempts, refused) =
+        attacker.map_or((0, 0), |tally| (tally.acknowledged + tally.turned_down, tally.turned_down));
     let kind = match attack {
         Attack::Stale => "stale",
         Attack::Bad(_) => "bad",

@@ -249,9 +249,7 @@ impl Source {
         if !hostile || !wanted {
             return Err(refusal.into());
         }
-        if tally.window.holds(now()) {
-            tally.turned_down += 1;
-        }
+        tally.turned_down += 1;
         Ok(())
     }
 }

@@ -121,7 +121,7 @@ pub(crate) struct Tally {
     pub(crate) refusal_ns: Histogram<u64>,
     /// How much later than they were due records were first offered, us.
     pub(crate) late_us: Histogram<u64>,
-    /// An attacker's records that were refused for good, in the window.
+    /// An attacker's records that were refused for good, in the window or not.
     pub(crate) turned_down: u64,
     /// Records that were due and not taken before the load gave up.
     pub(crate) unsent: u64,
