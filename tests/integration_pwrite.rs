@@ -33,6 +33,8 @@ mod repeats;
 mod restarts;
 #[path = "integration/scrub.rs"]
 mod scrub;
+#[path = "integration/single.rs"]
+mod single;
 #[path = "integration/stress.rs"]
 mod stress;
 #[path = "integration/support.rs"]

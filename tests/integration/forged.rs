@@ -22,7 +22,7 @@ pub(crate) fn forge(path: &Path, records: &[Vec<u8>], alter: impl Fn(&mut BlockH
 }
 
 /// As [`forge`]; the frame behind the block may store a checkpoint of it.
-fn forge_with(
+pub(crate) fn forge_with(
     path: &Path,
     records: &[Vec<u8>],
     alter: impl Fn(&mut BlockHeader),

@@ -1,7 +1,10 @@
 //! Records read alone: the same as in their block, whatever is kept in memory, and never from damaged pages.
 
+use crate::forged::forge_with;
 use crate::support::{Place, SMALL, key, options, record};
 use annals::{Ledger, Options, QueryError, Reader, StoredRecord};
+use annals_core::block::BlockHeader;
+use annals_storage::frame::Slot;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -118,4 +121,23 @@ fn damage_under_a_reader_is_found_by_whoever_reads_it() {
     for seq in (0..RECORDS).step_by(13) {
         assert_eq!(parts(&reader.get(seq).unwrap()), expected[seq as usize], "what is right again is read again");
     }
+}
+
+#[test]
+fn a_block_that_does_not_give_its_root_proves_nothing() {
+    let place = Place::new();
+    let ledger = place.create();
+    let id = ledger.id();
+    ledger.close().unwrap();
+    // Whoever has the disk computes every sum anew: here the block is said to be ordered a moment later than its leaves say.
+    let records: Vec<_> = (0..100).map(|nonce| record(id, &key(1), nonce, &[7; 2000])).collect();
+    let signed = |header: &BlockHeader| {
+        let (size, height) = (header.next_seq(), header.height);
+        Some(Slot { size, height, signature: [7; 64] })
+    };
+    forge_with(&place.path(), &records, |header| header.ordered_time_ms += 1, signed);
+    let reader = Reader::open(&place.path()).unwrap();
+    assert_eq!(reader.get(50).unwrap().payload().len(), 2000);
+    let error = reader.prove(50).unwrap_err();
+    assert!(matches!(error, QueryError::Tree { height: 1 }), "{error}");
 }

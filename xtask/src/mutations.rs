@@ -227,6 +227,14 @@ pub const MUTATIONS: &[Mutation] = &[
         replace: "?;",
         notice: integration("single::whatever_is_kept_in_memory_the_answers_are_the_same"),
     },
+    Mutation {
+        name: "unproved-root",
+        what: "a block's tree nodes are not compared with its root",
+        file: "src/query.rs",
+        find: "let nodes = nodes.filter(|nodes| nodes.root() == Some(header.root));",
+        replace: "",
+        notice: integration("single::a_block_that_does_not_give_its_root_proves_nothing"),
+    },
 ];
 
 /// Makes the breaks, or the one of that name, and tries what must notice them; `true` says that each was noticed.
