@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 330.0;
 const LEFT: f64 = 70.0;
-const RIGHT: f64 = 24.0;
+const RIGHT: f64 = 34.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 50.0;
 /// Points of all lines together that are drawn as dots, with their values to be read by pointing at them.
