@@ -18,20 +18,20 @@ cargo xtask bench-guard [OPTION]...           `annals bench` must reach what it 
 cargo xtask help                              this text
 
 Steps of ci:
-  fmt        the sources are formatted
-  tidy       as `cargo xtask tidy`
-  clippy     no lint warns, in any target of any crate
-  doc        the documentation builds without warnings
-  test       `cargo test`, as the README says
-  loom       every interleaving of the lock-free ring's models
-  benches    each benchmark runs once, as a test
-  fuzz       the fuzz targets compile
-  powerloss  the tool that cuts the power compiles
-  peers      the comparison with other stores is formatted and locked; check refuses what it appends without signatures
-  bench-guard  as `cargo xtask bench-guard --short`
-  deny       licences, sources and banned crates among the dependencies (needs cargo-deny)
-  advisories known vulnerabilities of the dependencies (needs cargo-deny and the network)
-  verifier   the Python verifier takes our receipts and refuses damaged ones (needs python3, blake3, cryptography)
+  fmt         the sources are formatted
+  tidy        as `cargo xtask tidy`
+  clippy      no lint warns, in any target of any crate
+  doc         the documentation builds without warnings
+  test        `cargo test`, as the README says
+  loom        every interleaving of the lock-free ring's models
+  benches     each benchmark runs once, as a test
+  bench-guard as `cargo xtask bench-guard --short`
+  fuzz        the fuzz targets compile
+  powerloss   the tool that cuts the power compiles
+  peers       the comparison with other stores is formatted and locked; check refuses what it appends without signatures
+  deny        licences, sources and banned crates among the dependencies (needs cargo-deny)
+  advisories  known vulnerabilities of the dependencies (needs cargo-deny and the network)
+  verifier    the Python verifier takes our receipts and refuses damaged ones (needs python3, blake3, cryptography)
 
 Options of bench-guard:
   --short            runs of 2 s, the best of up to 3, for busy machines; else medians of 5 runs of 4 s
