@@ -1,6 +1,6 @@
 //! Measuring a store: the rate in batches, the latency of lone records, processor time and bytes; medians of rounds.
 //!
-//! The first batch of each store lies before the clock. Whatever was appended is counted after closing and opening again;
+//! The first batch of each store, or its first record, lies before the clock. Whatever was appended is counted after closing and opening again;
 //! a store that lost a record gives no figure.
 
 use crate::Failure;
@@ -47,7 +47,7 @@ fn processor_time() -> Duration {
 /// Measures a row once, in directories below this one.
 pub(crate) fn measure(row: &Row, directory: &Path, time: Duration) -> Result<Figures, Failure> {
     let mut figures = Figures::default();
-    figures.bytes = visit(row, &directory.join("batches"), |store| {
+    figures.bytes = visit(row, &directory.join("batches"), BATCH, |store| {
         let (start, processor) = (now(), processor_time());
         let count = rate(row, store, start + time)?;
         let (took, processor) = (now() - start, processor_time() - processor);
@@ -60,9 +60,9 @@ pub(crate) fn measure(row: &Row, directory: &Path, time: Duration) -> Result<Fig
     })?;
     if row.has_lone {
         let (mut lone, mut lone_count) = (Lone::default(), 0);
-        lone.bytes = visit(row, &directory.join("lone"), |store| {
+        lone.bytes = visit(row, &directory.join("lone"), 1, |store| {
             let (mut latency_ns, deadline) = (Histogram::<u64>::new(3)?, now() + time);
-            let mut next = BATCH as u64;
+            let mut next = 1;
             loop {
                 let sent = now();
                 if deadline <= sent || store.room() <= next {
@@ -74,7 +74,7 @@ pub(crate) fn measure(row: &Row, directory: &Path, time: Duration) -> Result<Fig
             }
             lone.p50_us = latency_ns.value_at_quantile(0.5) as f64 / 1e3;
             lone.p99_us = latency_ns.value_at_quantile(0.99) as f64 / 1e3;
-            lone_count = next - BATCH as u64;
+            lone_count = next - 1;
             Ok(lone_count)
         })?;
         figures.durable_calls += 1 + lone_count;
@@ -96,21 +96,22 @@ fn rate(row: &Row, store: &mut dyn Store, deadline: Instant) -> Result<u64, Fail
     Ok(next - first)
 }
 
-/// Opens an empty store, appends a batch, lets `work` append more and say how many; then closes it, counts what is there, and
+/// Opens an empty store, appends the first records, lets `work` append more and say how many; then closes it, counts what is there, and
 /// removes it. Returns the bytes that one of the records of `work` took.
 fn visit(
     row: &Row,
     directory: &Path,
+    first: usize,
     work: impl FnOnce(&mut dyn Store) -> Result<u64, Failure>,
 ) -> Result<f64, Failure> {
     std::fs::create_dir(directory)?;
     let mut store = (row.open)(directory)?;
-    store.append(0, BATCH)?;
+    store.append(0, first)?;
     // What earlier stores left to be written is not this one's.
     rustix::fs::sync();
     let count = work(&mut *store)?;
     let used = store.close()?.map_or_else(|| allocated(directory), Ok)?;
-    let (there, appended) = ((row.count)(directory)?, count + BATCH as u64);
+    let (there, appended) = ((row.count)(directory)?, count + first as u64);
     if there != appended {
         return Err(format!("{}: {there} records are there, {appended} were appended", row.name).into());
     }
