@@ -10,8 +10,8 @@
 //! | appenders | 17 bytes for each record that one may have outstanding |
 //!
 //! All but the appenders is known at opening; they are counted as they come and go. Not counted: authors first met in the open
-//! segment beyond [`Options::author_count_max`], stacks of threads, and what the embedder holds itself, a [`crate::Pending`] of 232
-//! bytes for each record outstanding.
+//! segment beyond [`Options::author_count_max`], what is kept for reading ([`Options::reading_memory`]), stacks of threads, and
+//! what the embedder holds itself, a [`crate::Pending`] of 232 bytes for each record outstanding.
 
 use crate::open_error::OpenError;
 use crate::options::Options;

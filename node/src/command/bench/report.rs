@@ -130,7 +130,7 @@ body{max-width:none;padding:0}section,svg,table{break-inside:avoid}}
 
 fn render(report: &Report, out: &mut String) -> fmt::Result {
     let title = Escaped(&report.title);
-    write!(out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>")?;
+    write!(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>")?;
     write!(out, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")?;
     write!(out, "<style>{STYLE}</style></head>\n<body><main><h1>{title}</h1>\n")?;
     writeln!(out, "<pre>{}</pre>", Escaped(&report.command))?;

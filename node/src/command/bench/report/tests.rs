@@ -14,7 +14,7 @@ fn page(report: &Report) -> String {
 /// A tiny parser: every tag is closed in order, attributes are quoted, and numbers are numbers.
 fn check(page: &str) {
     let mut open: Vec<&str> = Vec::new();
-    let mut rest = page.strip_prefix("<!DOCTYPE html>").unwrap();
+    let mut rest = page.strip_prefix("<!doctype html>").unwrap();
     while let Some(at) = rest.find('<') {
         let text = &rest.get(..at).unwrap();
         assert!(open.last() == Some(&"style") || !text.contains('>'), "unescaped text: {text}");
