@@ -114,6 +114,7 @@ impl Opening {
             workers: Parking::new(),
             cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             idle_workers: AtomicU32::new(0),
+            verifying: AtomicU32::new(0),
             lookers: AtomicU32::new(0),
             memory,
             jobs: Jobs::default(),

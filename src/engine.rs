@@ -28,7 +28,7 @@ use annals_core::body::BodyLayout;
 use annals_core::hash::BlockHash;
 use annals_core::signature::SigningKey;
 use annals_ordering::registry::Sources;
-use annals_ordering::ring::{Drain, Share};
+use annals_ordering::ring::Drain;
 use annals_ordering::seal::Chain;
 use annals_ordering::sequence::Sequencer;
 use annals_ordering::slots::{Outcome, RefusalCode};
@@ -569,9 +569,7 @@ impl Engine {
 
     /// Helps the workers.
     fn verify_some(&mut self) -> bool {
-        // Relaxed: a hint of how to share.
-        let free_workers = 1 + self.shared.idle_workers.load(Ordering::Relaxed);
-        self.verifier.verify(&self.shared.ring, VERIFIED_AT_ONCE, Share::Of { free_workers })
+        self.verifier.verify(&self.shared, VERIFIED_AT_ONCE)
     }
 
     /// Goes on with closing; whether all is closed.

@@ -28,6 +28,29 @@ use std::time::Duration;
 /// How long somebody looks before he sleeps: a durable write, or a verification, and some more.
 pub(crate) const LOOK: Duration = Duration::from_micros(100);
 
+/// Bytes of the ring that must wait for each thread that verifies beside another: some 900 records of 256 bytes.
+const SHARED_BYTES: u64 = 512 << 10;
+
+/// A thread verifies for as long as it holds this.
+#[derive(Debug)]
+pub(crate) struct Verifying<'a>(&'a AtomicU32);
+
+impl<'a> Verifying<'a> {
+    pub(crate) fn begin(shared: &'a Shared) -> Self {
+        // Relaxed: who misses it wakes a thread in vain.
+        shared.verifying.fetch_add(1, Ordering::Relaxed);
+        Self(&shared.verifying)
+    }
+}
+
+impl Drop for Verifying<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+        // SeqCst pairs with the fence in `wake_for_verification`; this thread now looks once more for what waits.
+        fence(Ordering::SeqCst);
+    }
+}
+
 /// Ends the engine's sleep, at the price of a load while it is awake.
 #[derive(Debug)]
 pub(crate) struct Bell {
@@ -126,6 +149,8 @@ pub(crate) struct Shared {
     pub(crate) cores: usize,
     /// Workers that sleep or look for work.
     pub(crate) idle_workers: AtomicU32,
+    /// Threads that verify a batch at this moment.
+    pub(crate) verifying: AtomicU32,
     /// What is left to appenders of the memory that the options allow.
     pub(crate) memory: Budget,
     pub(crate) jobs: Jobs,
@@ -149,10 +174,39 @@ impl Shared {
         self.query.ledger
     }
 
+    /// Whether one more thread that verifies is worth it.
+    ///
+    /// The first one always is; a further one only when what waits makes a batch worth having for each. Two threads that share
+    /// little make small batches of it, and in a small batch a signature costs three times as much.
+    pub(crate) fn wants_verifier(&self) -> bool {
+        let waiting = self.ring.unverified();
+        // Relaxed: a hint; whether anything waits is found out by taking it.
+        0 < waiting && u64::from(self.verifying.load(Ordering::Relaxed)) < 1 + waiting / SHARED_BYTES
+    }
+
+    /// Threads that what waits is to be split between, if so many are free, the asking one among them.
+    pub(crate) fn free_verifiers(&self) -> u32 {
+        // Relaxed: a hint of how to share.
+        let free = 1 + self.idle_workers.load(Ordering::Relaxed);
+        free.min(u32::try_from(1 + self.ring.unverified() / SHARED_BYTES).unwrap_or(u32::MAX))
+    }
+
     /// Entries were published that workers or the engine shall verify.
+    ///
+    /// A thread that verifies looks again when it is done, so nobody else is woken for little. SeqCst pairs with the fence in
+    /// `Verifying::drop`: either that look sees what was published, or the load here sees that nobody verifies.
     pub(crate) fn wake_for_verification(&self) {
+        fence(Ordering::SeqCst);
+        // Relaxed: ordered by the fences.
+        let verifying = self.verifying.load(Ordering::Relaxed);
+        if 0 < verifying && !self.wants_verifier() {
+            return;
+        }
         self.workers.wake(|_| true);
-        self.bell.ring();
+        // All workers are at something else, or there is enough for the engine too.
+        if 0 < verifying || self.idle_workers.load(Ordering::Relaxed) == 0 {
+            self.bell.ring();
+        }
     }
 
     /// Looks for an answer for about as long as a durable write takes, unless as many callers as there are cores beside the

@@ -1,7 +1,7 @@
 //! Workers: threads that verify what waits, and do for the engine what would hold it up.
 
-use crate::shared::{Job, Shared};
-use annals_ordering::ring::{Ring, Share};
+use crate::shared::{Job, Shared, Verifying};
+use annals_ordering::ring::Share;
 use annals_ordering::verify::{Suspects, Verifier};
 use annals_storage::disk::{Disk, DiskError, Operation};
 use annals_storage::segment::SegmentHeader;
@@ -25,9 +25,14 @@ impl EntropyVerifier {
         Self { verifier: Verifier::new(suspects), positions: Vec::with_capacity(TAKEN_AT_ONCE) }
     }
 
-    /// Verifies some of what waits; whether anything did.
-    pub(crate) fn verify(&mut self, ring: &Ring, entry_count_max: usize, share: Share) -> bool {
-        let Some(batch) = ring.take_batch(entry_count_max, share, &mut self.positions) else { return false };
+    /// Verifies some of what waits, unless that is left to others; whether it did.
+    pub(crate) fn verify(&mut self, shared: &Shared, entry_count_max: usize) -> bool {
+        if !shared.wants_verifier() {
+            return false;
+        }
+        let _verifying = Verifying::begin(shared);
+        let share = Share::Of { free_workers: shared.free_verifiers() };
+        let Some(batch) = shared.ring.take_batch(entry_count_max, share, &mut self.positions) else { return false };
         // A system that gives no more randomness, after it gave some, is beyond help: the batch is abandoned, its
         // records are refused for now, and the thread ends.
         self.verifier.verify(batch, &mut UnwrapErr(SysRng));
@@ -40,13 +45,13 @@ pub(crate) fn work(shared: &Shared, disk: &dyn Disk) {
     let mut verifier = EntropyVerifier::new(Arc::clone(&shared.suspects));
     loop {
         if let Some(job) = shared.jobs.pop() {
+            // What this worker was woken for meanwhile is the engine's.
+            shared.bell.ring();
             run_job(shared, disk, job);
             shared.bell.ring();
             continue;
         }
-        // Relaxed: a hint of how to share.
-        let free_workers = 1 + shared.idle_workers.load(Ordering::Relaxed);
-        if verifier.verify(&shared.ring, TAKEN_AT_ONCE, Share::Of { free_workers }) {
+        if verifier.verify(shared, TAKEN_AT_ONCE) {
             shared.bell.ring();
             continue;
         }
@@ -56,8 +61,7 @@ pub(crate) fn work(shared: &Shared, disk: &dyn Disk) {
         }
         shared.idle_workers.fetch_add(1, Ordering::Relaxed);
         shared.workers.wait(None, || {
-            let wanted =
-                0 < shared.ring.unverified() || !shared.jobs.is_empty() || shared.stopped.load(Ordering::Acquire);
+            let wanted = shared.wants_verifier() || !shared.jobs.is_empty() || shared.stopped.load(Ordering::Acquire);
             wanted.then_some(())
         });
         shared.idle_workers.fetch_sub(1, Ordering::Relaxed);
