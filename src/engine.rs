@@ -50,8 +50,9 @@ const IDLE: Duration = Duration::from_millis(50);
 const SOON: Duration = Duration::from_millis(1);
 /// A second block is in flight only if this many bytes wait.
 const SECOND_BLOCK_BYTES: usize = 64 << 10;
-/// Bytes of written zeros kept ahead of the data.
+/// Bytes of written zeros kept ahead of the data, and the most of them where a whole segment is kept ahead.
 const RUNWAY_DISTANCE: u64 = 64 << 20;
+const RUNWAY_DISTANCE_MAX: u64 = 256 << 20;
 /// After a segment could not be created, the next attempt.
 const SEGMENT_RETRY: Duration = Duration::from_secs(1);
 /// Bytes of a frame that is written at once if nothing else waits.
@@ -377,7 +378,7 @@ impl Engine {
     /// Orders what is verified into the next block, if the log has room for it.
     fn order(&mut self) -> Result<bool, Halted> {
         let body_size_max = self.log.body_size_max(self.chain.frontier().hashes().len());
-        let flood = self.shared.ring.capacity() / 2 < self.shared.ring.used();
+        let flood = self.shared.is_flooded();
         let Some(bound) = draft::measure(&self.drain, body_size_max, flood) else { return Ok(false) };
         if 0 < self.log.in_flight() && bound.payload_bytes < SECOND_BLOCK_BYTES && 0 < bound.record_count {
             return Ok(false);
@@ -556,10 +557,16 @@ impl Engine {
 
     /// Writes zeros ahead of the data, unless a flood needs the disk.
     fn ready_runway(&mut self) -> Result<bool, Halted> {
-        if !self.log.has_begun() || self.shared.ring.capacity() / 2 < self.shared.ring.used() {
+        if !self.log.has_begun() || self.shared.is_flooded() {
             return Ok(false);
         }
-        let Some(range) = self.log.next_runway(RUNWAY_DISTANCE) else { return Ok(false) };
+        // Once there is a next segment the zeros go into that one. In the segment of the data, each write of zeros would make the
+        // file system journal the file anew, and the next block's sync wait for its journal.
+        let distance = match self.preparation {
+            Preparation::Done(_) => self.segment_size.clamp(RUNWAY_DISTANCE, RUNWAY_DISTANCE_MAX),
+            Preparation::None | Preparation::Asked | Preparation::Failed(_) => RUNWAY_DISTANCE,
+        };
+        let Some(range) = self.log.next_runway(distance) else { return Ok(false) };
         #[expect(clippy::cast_possible_truncation, reason = "at most 1 MiB")]
         let buffer = PageBuffer::new(range.size as usize);
         let (ticket, segment, offset) = (range.ticket, range.segment, range.offset);
@@ -569,7 +576,7 @@ impl Engine {
 
     /// Helps the workers.
     fn verify_some(&mut self) -> bool {
-        self.verifier.verify(&self.shared, VERIFIED_AT_ONCE)
+        0 < self.verifier.verify(&self.shared, VERIFIED_AT_ONCE)
     }
 
     /// Goes on with closing; whether all is closed.

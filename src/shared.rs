@@ -28,8 +28,9 @@ use std::time::Duration;
 /// How long somebody looks before he sleeps: a durable write, or a verification, and some more.
 pub(crate) const LOOK: Duration = Duration::from_micros(100);
 
-/// Bytes of the ring that must wait for each thread that verifies beside another: some 900 records of 256 bytes.
-const SHARED_BYTES: u64 = 512 << 10;
+/// Bytes of the ring that must wait for each thread that verifies beside another: some 3,600 records of 256 bytes,
+/// five milliseconds of work.
+const SHARED_BYTES: u64 = 2 << 20;
 
 /// A thread verifies for as long as it holds this.
 #[derive(Debug)]
@@ -172,6 +173,11 @@ impl Shared {
     /// The ledger's id.
     pub(crate) fn ledger(&self) -> LedgerId {
         self.query.ledger
+    }
+
+    /// Whether more waits than can be answered soon: then what counts is how much is done, not how long each record waits.
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.ring.capacity() / 2 < self.ring.used()
     }
 
     /// Whether one more thread that verifies is worth it.

@@ -4,6 +4,7 @@ use crate::shared::{Job, Shared, Verifying};
 use annals_ordering::ring::Share;
 use annals_ordering::verify::{Suspects, Verifier};
 use annals_storage::disk::{Disk, DiskError, Operation};
+use annals_storage::index::{PendingIndexFile, WritingIndex};
 use annals_storage::segment::SegmentHeader;
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
@@ -12,6 +13,11 @@ use std::sync::atomic::Ordering;
 
 /// Entries that a worker takes at a time.
 const TAKEN_AT_ONCE: usize = 4096;
+
+/// Entries of an index that a worker makes between two looks for records, when there were none.
+const ENTRIES_WHEN_IDLE: usize = 2048;
+/// The same, for each record that it has verified.
+const ENTRIES_PER_RECORD: usize = 8;
 
 /// A verifier with the system's randomness.
 #[derive(Debug)]
@@ -25,34 +31,46 @@ impl EntropyVerifier {
         Self { verifier: Verifier::new(suspects), positions: Vec::with_capacity(TAKEN_AT_ONCE) }
     }
 
-    /// Verifies some of what waits, unless that is left to others; whether it did.
-    pub(crate) fn verify(&mut self, shared: &Shared, entry_count_max: usize) -> bool {
+    /// Verifies some of what waits, unless that is left to others; how many entries.
+    pub(crate) fn verify(&mut self, shared: &Shared, entry_count_max: usize) -> usize {
         if !shared.wants_verifier() {
-            return false;
+            return 0;
         }
         let _verifying = Verifying::begin(shared);
         let share = Share::Of { free_workers: shared.free_verifiers() };
-        let Some(batch) = shared.ring.take_batch(entry_count_max, share, &mut self.positions) else { return false };
+        let Some(batch) = shared.ring.take_batch(entry_count_max, share, &mut self.positions) else { return 0 };
+        let count = batch.len();
         // A system that gives no more randomness, after it gave some, is beyond help: the batch is abandoned, its
         // records are refused for now, and the thread ends.
         self.verifier.verify(batch, &mut UnwrapErr(SysRng));
-        true
+        count
     }
 }
 
 /// A worker's life: until the engine is gone and the jobs are done.
 pub(crate) fn work(shared: &Shared, disk: &dyn Disk) {
     let mut verifier = EntropyVerifier::new(Arc::clone(&shared.suspects));
+    let mut writing: Option<WritingIndex> = None;
     loop {
         if let Some(job) = shared.jobs.pop() {
             // What this worker was woken for meanwhile is the engine's.
             shared.bell.ring();
-            run_job(shared, disk, job);
+            match job {
+                Job::Index(pending) if writing.is_none() => writing = begin_index(shared, &pending),
+                job @ (Job::Index(_) | Job::Segment { .. }) => run_job(shared, disk, job),
+            }
             shared.bell.ring();
             continue;
         }
-        if verifier.verify(shared, TAKEN_AT_ONCE) {
+        let verified = verifier.verify(shared, TAKEN_AT_ONCE);
+        if 0 < verified {
             shared.bell.ring();
+        }
+        if let Some(unfinished) = writing.take() {
+            writing = write_some(shared, unfinished, verified);
+            continue;
+        }
+        if 0 < verified {
             continue;
         }
         // Acquire pairs with the Release of the engine's last breath: its last jobs are there.
@@ -66,6 +84,27 @@ pub(crate) fn work(shared: &Shared, disk: &dyn Disk) {
         });
         shared.idle_workers.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Begins to write a closed segment's index, if there is a place for it.
+fn begin_index(shared: &Shared, pending: &PendingIndexFile) -> Option<WritingIndex> {
+    shared.query.store.as_ref().and_then(|store| pending.begin(store.as_ref()).ok())
+}
+
+/// Goes on with a closed segment's index, as far as records leave time for it; what is left to do.
+///
+/// A record makes two entries. Each record that this worker verifies carries eight, so that in a flood, too, the index of one
+/// segment is written before the next one ends, and none of those that wait for their verification waits for all of it.
+fn write_some(shared: &Shared, writing: WritingIndex, verified: usize) -> Option<WritingIndex> {
+    let count = if verified == 0 { ENTRIES_WHEN_IDLE } else { ENTRIES_PER_RECORD * verified };
+    let pending = writing.pending().clone();
+    match writing.step(count) {
+        Ok(Some(unfinished)) => return Some(unfinished),
+        Ok(None) => shared.query.index.written(&pending),
+        // An index that can't be written answers from memory, and is rebuilt by the next opening's first look-up.
+        Err(_) => {}
+    }
+    None
 }
 
 /// Does a job.

@@ -12,7 +12,7 @@ use annals_core::hash::LedgerId;
 use annals_core::record::record_id;
 use annals_core::signature::SigningKey;
 use annals_storage::disk::{Dice, DiskError, SimulatedDisk};
-use annals_storage::index::{IndexStore, MemoryIndexStore, ReadAt};
+use annals_storage::index::{IndexStore, MemoryIndexStore, ReadAt, WriteIndex};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,10 +35,10 @@ impl IndexStore for Indexes {
         self.files.open(segment)
     }
 
-    fn write(&self, segment: u64, bytes: &[u8]) -> Result<(), DiskError> {
+    fn begin(&self, segment: u64) -> Result<Box<dyn WriteIndex>, DiskError> {
         let left = self.left.load(Ordering::Relaxed);
         self.left.store(left.saturating_sub(1), Ordering::Relaxed);
-        if left == 1 { Err(DiskError::Full { segment }) } else { self.files.write(segment, bytes) }
+        if left == 1 { Err(DiskError::Full { segment }) } else { self.files.begin(segment) }
     }
 }
 

@@ -21,6 +21,7 @@
 //! no threads; it does not read segments. The layout of the file is in `docs/FORMAT.md`, "Index file".
 
 mod author;
+mod encoding;
 mod error;
 mod facade;
 mod file;
@@ -32,12 +33,13 @@ mod store;
 mod tests;
 
 pub use author::{AuthorEntry, AuthorStatement, StoredNonces};
+pub use encoding::WritingIndex;
 pub use error::{IndexDamage, IndexError};
 pub use facade::{Candidates, Index};
 pub use layout::IndexHeader;
 pub use open::OpenIndex;
 pub use pending::{Closing, IndexBuilder, PendingIndexFile};
-pub use store::{FileIndexStore, IndexStore, MemoryIndexStore, ReadAt};
+pub use store::{FileIndexStore, IndexStore, MemoryIndexStore, ReadAt, WriteIndex};
 
 use core::fmt;
 

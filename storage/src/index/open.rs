@@ -8,16 +8,17 @@
 //! Memory: 16 bytes a block and 32 bytes a record. A record takes at least 204 bytes of its segment, so that is below a sixth
 //! of the segment's size.
 
-use core::iter::Peekable;
-
 use annals_core::hash::{AuthorId, RecordId};
 use annals_core::limits::{BLOCK_RECORD_COUNT_MAX, NUMBER_MAX, PAGE_SIZE, SEGMENT_SIZE_MAX};
 use parking_lot::{RwLock, RwLockReadGuard};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 
 use crate::index::{BlockEntry, BlockLocation, LookupKey, record_fingerprint};
 
-/// Runs are merged up to this many pairs: 1 MiB, a fraction of a millisecond.
-const RUN_LENGTH_MAX: usize = 65_536;
+/// Runs are merged up to this many pairs: 256 KiB, a fraction of a millisecond.
+const RUN_LENGTH_MAX: usize = 16_384;
 
 /// A fingerprint and the seq of a record that has it.
 pub(super) type Pair = (u64, u64);
@@ -64,45 +65,43 @@ impl Runs {
         seqs
     }
 
-    /// All pairs in order.
-    pub(super) fn merged(&self) -> impl Iterator<Item = Pair> {
-        Merge::new(self.0.iter().map(|run| run.iter().copied()))
-    }
-
     #[cfg(test)]
     pub(super) fn lengths(&self) -> Vec<usize> {
         self.0.iter().map(Vec::len).collect()
     }
 }
 
-/// Merges sorted runs: a heap of their heads.
-struct Merge<I: Iterator<Item = Pair>> {
-    heads: std::collections::BinaryHeap<core::cmp::Reverse<(Pair, usize)>>,
-    runs: Vec<Peekable<I>>,
+/// Merges sorted runs that do not change meanwhile, some pairs at a time: a heap of their heads.
+#[derive(Debug)]
+pub(super) struct Merge {
+    /// The next pair of each run, with the run and the pair's place there.
+    heads: BinaryHeap<Reverse<(Pair, usize, usize)>>,
 }
 
-impl<I: Iterator<Item = Pair>> Merge<I> {
-    fn new(runs: impl Iterator<Item = I>) -> Self {
-        let mut runs: Vec<_> = runs.map(Iterator::peekable).collect();
-        let heads = runs.iter_mut().enumerate();
-        let heads = heads.filter_map(|(at, run)| run.next().map(|pair| core::cmp::Reverse((pair, at)))).collect();
-        Self { heads, runs }
+impl Merge {
+    pub(super) fn new(runs: &Runs) -> Self {
+        let head = |(run, pairs): (usize, &Vec<Pair>)| pairs.first().map(|pair| Reverse((*pair, run, 0)));
+        Self { heads: runs.0.iter().enumerate().filter_map(head).collect() }
     }
-}
 
-impl<I: Iterator<Item = Pair>> Iterator for Merge<I> {
-    type Item = Pair;
+    /// Whether all were taken.
+    pub(super) fn is_done(&self) -> bool {
+        self.heads.is_empty()
+    }
 
-    fn next(&mut self) -> Option<Pair> {
-        let mut head = self.heads.peek_mut()?;
-        let core::cmp::Reverse((pair, at)) = *head;
-        match self.runs.get_mut(at).and_then(Iterator::next) {
-            Some(next) => *head = core::cmp::Reverse((next, at)),
-            None => {
-                std::collections::binary_heap::PeekMut::pop(head);
+    /// Takes at most so many of the pairs that are left, in order.
+    pub(super) fn take(&mut self, runs: &Runs, count: usize, mut put: impl FnMut(Pair)) {
+        for _ in 0..count {
+            let Some(mut head) = self.heads.peek_mut() else { return };
+            let Reverse((pair, run, at)) = *head;
+            match runs.0.get(run).and_then(|run| run.get(at + 1)) {
+                Some(next) => *head = Reverse((*next, run, at + 1)),
+                None => {
+                    PeekMut::pop(head);
+                }
             }
+            put(pair);
         }
-        Some(pair)
     }
 }
 

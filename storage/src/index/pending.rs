@@ -1,19 +1,19 @@
-//! From an index in memory to an index file: what closing a segment adds, and the encoding.
+//! From an index in memory to an index file: what closing a segment adds.
 //!
 //! A sealed index changes no more. It answers from memory until its file is written, on whichever thread has time; the
 //! file's bytes follow from the segment's contents and its authors alone, so a rebuilt file equals the first one.
 
 use std::sync::Arc;
 
-use annals_core::hash::{AuthorId, BlockHash, LedgerId};
-use annals_core::limits::PAGE_SIZE;
-
-use crate::fields::put;
 use crate::frame::FrameChecksum;
-use crate::index::layout::{PAGE_CONTENT_SIZE, Sections, page_sum};
-use crate::index::open::{BlockRow, Pair};
+use crate::index::encoding::{Encoding, WritingIndex};
+use crate::index::layout::Sections;
 use crate::index::store::IndexStore;
 use crate::index::{AuthorEntry, BlockEntry, IndexError, IndexHeader, LookupKey, OpenIndex};
+
+/// Entries made at a time where nobody waits meanwhile.
+const ENTRIES_AT_ONCE: usize = 65_536;
+use annals_core::hash::{AuthorId, BlockHash, LedgerId};
 
 /// What the end of a segment says.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -99,31 +99,37 @@ impl PendingIndexFile {
     /// # Panics
     ///
     /// Never, unless header and contents disagree, which is our own bug.
-    ///
-    /// # Panics
-    ///
-    /// If the sections are not where the header says: that is our own bug.
     pub fn encode(&self) -> Vec<u8> {
-        let Sealed { contents, header, sections, authors } = &*self.0;
-        let contents = contents.contents();
-        let mut pages = Pages::new(header.lookup_key, sections.file_size);
-        pages.push_page(header.encode(sections));
-        pages.push_section(contents.blocks.iter().map(encode_row));
-        pages.push_section(contents.record_ids.merged().map(encode_pair));
-        pages.push_section(contents.nonces.merged().map(encode_pair));
-        pages.push_section(authors.iter().map(AuthorEntry::encode));
-        assert_eq!(pages.bytes.len() as u64, sections.file_size, "the sections are where the header says");
-        pages.bytes
+        let mut encoding = Encoding::new(self);
+        while !encoding.step(usize::MAX) {}
+        encoding.take_bytes()
     }
 
-    /// Writes the file. For any thread but the engine's; the index in memory answers meanwhile.
+    /// Begins to write the file. For any thread but the engine's; the index in memory answers meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError::Write`]; the index in memory goes on answering.
+    pub fn begin(&self, store: &dyn IndexStore) -> Result<WritingIndex, IndexError> {
+        WritingIndex::begin(self, store)
+    }
+
+    /// Writes the file, all of it.
     ///
     /// # Errors
     ///
     /// [`IndexError::Write`]; the index in memory goes on answering.
     pub fn write(&self, store: &dyn IndexStore) -> Result<(), IndexError> {
-        let segment = self.segment();
-        store.write(segment, &self.encode()).map_err(|source| IndexError::Write { segment, source })
+        let mut writing = Some(self.begin(store)?);
+        while let Some(unfinished) = writing {
+            writing = unfinished.step(ENTRIES_AT_ONCE)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn sealed(&self) -> (&OpenIndex, &IndexHeader, &Sections, &[AuthorEntry]) {
+        let Sealed { contents, header, sections, authors } = &*self.0;
+        (contents, header, sections, authors)
     }
 
     /// Whether both are the same sealed index, not merely equal ones.
@@ -162,60 +168,5 @@ impl IndexBuilder {
     /// If an author is named twice.
     pub fn finish(self, closing: Closing, authors: Vec<AuthorEntry>) -> PendingIndexFile {
         PendingIndexFile::seal(self.ledger, Arc::new(self.contents), closing, authors)
-    }
-}
-
-fn encode_row(row: &BlockRow) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    put(&mut bytes, 0, &row.first_seq.to_le_bytes());
-    put(&mut bytes, 8, &row.offset_pages.to_le_bytes());
-    put(&mut bytes, 12, &row.record_count.to_le_bytes());
-    bytes
-}
-
-fn encode_pair((fingerprint, seq): Pair) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    put(&mut bytes, 0, &fingerprint.to_le_bytes());
-    put(&mut bytes, 8, &seq.to_le_bytes());
-    bytes
-}
-
-/// The pages of a file as they are made.
-struct Pages {
-    key: LookupKey,
-    bytes: Vec<u8>,
-}
-
-impl Pages {
-    fn new(key: LookupKey, file_size: u64) -> Self {
-        Self { key, bytes: Vec::with_capacity(usize::try_from(file_size).unwrap_or(0)) }
-    }
-
-    fn push_page(&mut self, page: [u8; PAGE_SIZE]) {
-        self.bytes.extend_from_slice(&page);
-    }
-
-    /// Adds entries from a page's start on; the last page is filled with zeros.
-    fn push_section<const N: usize>(&mut self, entries: impl Iterator<Item = [u8; N]>) {
-        let mut page = [0; PAGE_SIZE];
-        let mut used = 0;
-        for entry in entries {
-            if PAGE_CONTENT_SIZE < used + N {
-                self.push_summed(page);
-                (page, used) = ([0; PAGE_SIZE], 0);
-            }
-            put(&mut page, used, &entry);
-            used += N;
-        }
-        if 0 < used {
-            self.push_summed(page);
-        }
-    }
-
-    fn push_summed(&mut self, mut page: [u8; PAGE_SIZE]) {
-        let number = (self.bytes.len() / PAGE_SIZE) as u64;
-        let sum = page_sum(&self.key, number, &page);
-        put(&mut page, PAGE_CONTENT_SIZE, &sum.to_le_bytes());
-        self.push_page(page);
     }
 }

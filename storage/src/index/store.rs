@@ -39,41 +39,103 @@ pub trait IndexStore: Send + Sync + Debug {
     /// [`DiskError`] if it is there and can't be opened.
     fn open(&self, segment: u64) -> Result<Option<Arc<dyn ReadAt>>, DiskError>;
 
-    /// Writes the index of a segment, in place of one that may be there; it appears whole or not at all. Files opened
-    /// before go on showing what they were.
+    /// Begins the index of a segment, in place of one that may be there; it appears whole, when it is finished, or not at all.
+    /// Files opened before go on showing what they were.
     ///
     /// # Errors
     ///
     /// [`DiskError`]; the file that was there is there still.
-    fn write(&self, segment: u64, bytes: &[u8]) -> Result<(), DiskError>;
+    fn begin(&self, segment: u64) -> Result<Box<dyn WriteIndex>, DiskError>;
+
+    /// Writes the index of a segment from bytes that are all there.
+    ///
+    /// # Errors
+    ///
+    /// As [`IndexStore::begin`].
+    fn write(&self, segment: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        let mut file = self.begin(segment)?;
+        file.append(bytes)?;
+        file.finish()
+    }
+}
+
+/// An index file that is being written, a piece at a time. Dropped, it was never there.
+pub trait WriteIndex: Send + Debug {
+    /// Adds bytes behind those before.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError`]; there will be no file then.
+    fn append(&mut self, bytes: &[u8]) -> Result<(), DiskError>;
+
+    /// Lets the file be seen.
+    ///
+    /// # Errors
+    ///
+    /// [`DiskError`]; the file that was there is there still.
+    fn finish(self: Box<Self>) -> Result<(), DiskError>;
 }
 
 /// Index files in a directory: `NNNNNNNNNN.idx`.
 #[derive(Debug)]
 pub struct FileIndexStore {
     directory: PathBuf,
-    /// One writer at a time, since writers of one segment share a temporary name.
-    writing: Mutex<()>,
+    /// Of the next file's temporary name, so that two writers of one segment do not share one.
+    temporary: AtomicU64,
+}
+
+/// A file under its temporary name.
+#[derive(Debug)]
+struct WritingFile {
+    file: File,
+    segment: u64,
+    temporary: PathBuf,
+    path: PathBuf,
+    /// Once it has its name, there is nothing to remove.
+    finished: bool,
 }
 
 impl FileIndexStore {
     /// The index files in a directory, which exists.
     pub fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), writing: Mutex::new(()) }
+        Self { directory: directory.to_owned(), temporary: AtomicU64::new(0) }
     }
 
     /// The path of a segment's index.
     pub fn path(&self, segment: u64) -> PathBuf {
         self.directory.join(format!("{segment:010}.idx"))
     }
+}
 
-    fn replace(&self, segment: u64, bytes: &[u8]) -> io::Result<()> {
-        let temporary = self.directory.join(format!("{segment:010}.idx.tmp"));
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
+impl WritingFile {
+    fn failed(&self, error: &io::Error) -> DiskError {
+        DiskError::from_io(error, Operation::Write, self.segment, 0)
+    }
+}
+
+impl WriteIndex for WritingFile {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+        // Synced piece by piece: a file system that puts data before its journal would have a block of records, which waits for
+        // the journal too, wait for all of it.
+        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_data());
+        written.map_err(|error| self.failed(&error))
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), DiskError> {
         // Not for truth's sake, the file is derived; it spares the next opening a rebuild.
-        file.sync_all()?;
-        fs::rename(&temporary, self.path(segment))
+        let renamed = self.file.sync_all().and_then(|()| fs::rename(&self.temporary, &self.path));
+        renamed.map_err(|error| self.failed(&error))?;
+        self.finished = true;
+        Ok(())
+    }
+}
+
+impl Drop for WritingFile {
+    fn drop(&mut self) {
+        if !self.finished {
+            // What is left of an attempt takes room and nothing else.
+            let _ = fs::remove_file(&self.temporary);
+        }
     }
 }
 
@@ -94,9 +156,13 @@ impl IndexStore for FileIndexStore {
         }
     }
 
-    fn write(&self, segment: u64, bytes: &[u8]) -> Result<(), DiskError> {
-        let _writing = self.writing.lock();
-        self.replace(segment, bytes).map_err(|error| DiskError::from_io(&error, Operation::Write, segment, 0))
+    fn begin(&self, segment: u64) -> Result<Box<dyn WriteIndex>, DiskError> {
+        // Relaxed: a number that nobody else gets.
+        let number = self.temporary.fetch_add(1, Ordering::Relaxed);
+        let temporary = self.directory.join(format!("{segment:010}.{number}.idx.tmp"));
+        let file =
+            File::create(&temporary).map_err(|error| DiskError::from_io(&error, Operation::Write, segment, 0))?;
+        Ok(Box::new(WritingFile { file, segment, temporary, path: self.path(segment), finished: false }))
     }
 }
 
@@ -176,8 +242,26 @@ impl IndexStore for MemoryIndexStore {
         Ok(Some(Arc::new(OpenMemory { segment, bytes, bytes_read: Arc::clone(&self.bytes_read) })))
     }
 
-    fn write(&self, segment: u64, bytes: &[u8]) -> Result<(), DiskError> {
-        self.set(segment, Some(bytes.to_vec()));
+    fn begin(&self, segment: u64) -> Result<Box<dyn WriteIndex>, DiskError> {
+        Ok(Box::new(WritingMemory { store: self.clone(), segment, bytes: Vec::new() }))
+    }
+}
+
+#[derive(Debug)]
+struct WritingMemory {
+    store: MemoryIndexStore,
+    segment: u64,
+    bytes: Vec<u8>,
+}
+
+impl WriteIndex for WritingMemory {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), DiskError> {
+        self.store.set(self.segment, Some(self.bytes));
         Ok(())
     }
 }
