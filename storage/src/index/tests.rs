@@ -162,9 +162,9 @@ fn runs_stay_few() {
     }
     let lengths = index.contents().record_ids.lengths();
     assert_eq!(lengths.iter().sum::<usize>(), 300_000);
-    assert!(lengths.iter().all(|length| *length <= 65_536));
-    // Two neighbours hold more than 65,536 together, or the older is more than twice as long: 9 and 16 at most.
-    assert!(lengths.len() <= 25, "{lengths:?}");
+    assert!(lengths.iter().all(|length| *length <= 16_384));
+    // Two neighbours hold more than 16,384 together, or the older is more than twice as long: 37 and 14 at most.
+    assert!(lengths.len() <= 51, "{lengths:?}");
 }
 
 #[test]
