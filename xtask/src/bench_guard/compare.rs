@@ -83,7 +83,7 @@ pub fn judge(mode: Mode, landed: f64, ratio: f64, unfit: Option<Unfit>, usage: U
         Verdict::Unfit(unfit)
     } else if mode.holds(landed, ratio) {
         Verdict::Held
-    } else if mode == Mode::Latency && usage.is_busy() {
+    } else if usage.is_busy() {
         Verdict::Busy(usage.others_percent)
     } else {
         Verdict::Worse
@@ -142,10 +142,12 @@ mod tests {
     }
 
     #[test]
-    fn busy_processors_excuse_the_latency_alone_and_an_unfit_baseline_all() {
+    fn busy_processors_and_an_unfit_baseline_excuse_all_that_looks_worse() {
         assert_eq!(judge(Mode::Latency, 2.0, 4.0, None, BUSY), Verdict::Busy(40.0));
-        assert_eq!(judge(Mode::Records, 0.8, 0.4, None, BUSY), Verdict::Worse);
-        assert_eq!(judge(Mode::Bundles, 0.8, 0.4, None, BUSY), Verdict::Worse);
+        assert_eq!(judge(Mode::Records, 0.8, 0.4, None, BUSY), Verdict::Busy(40.0));
+        assert_eq!(judge(Mode::Records, 0.8, 0.4, None, IDLE), Verdict::Worse);
+        assert_eq!(judge(Mode::Bundles, 0.8, 0.4, None, BUSY), Verdict::Busy(40.0));
+        assert_eq!(judge(Mode::Bundles, 0.8, 0.4, None, IDLE), Verdict::Worse);
         for mode in Mode::ALL {
             let (landed, ratio) = if mode == Mode::Latency { (2.0, 4.0) } else { (0.8, 0.4) };
             for unfit in [Unfit::OtherKind, Unfit::Busy] {
