@@ -103,33 +103,35 @@ impl Appender {
     /// [`Refusal`] for all that can be told at once; nothing was kept then. What only the order decides (signature,
     /// nonce, an author revoked since) comes through the [`Pending`].
     pub fn append(&mut self, record: &[u8]) -> Result<Pending, Refusal> {
-        let shared = Arc::clone(&self.line.shared);
-        check_open(&shared)?;
-        if self.is_full_for(&[record]) {
-            return Err(Refusal::Pushback);
-        }
-        let mut gated = gate(&shared, &mut self.met, record)?;
-        if gated.verified.is_none() && shared.ring.is_empty() {
-            // Nobody waits before it: the way through the verifiers would only cost two hand-overs.
-            gated.verified = Some(verify(&gated.record)?);
-        }
-        let mut pending = self.claim(&[Ok(gated)]);
-        pending.pop().unwrap_or(Err(Refusal::Pushback))
+        self.append_batch(&[record])?.pop().unwrap_or(Err(Refusal::Pushback))
     }
 
     /// Appends many records with one claim; an answer a record, in order.
     ///
-    /// A record that is refused at once leaves the others alone. When there is no room for all that pass, none of them
-    /// is taken, and each is answered [`Refusal::Pushback`].
-    pub fn append_batch(&mut self, records: &[&[u8]]) -> Vec<Result<Pending, Refusal>> {
-        if let [record] = records {
-            return vec![self.append(record)];
+    /// A record that is refused at once leaves the others alone.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] of all of them, whatever they are; none was looked at closely and none was kept:
+    /// [`Refusal::Pushback`] if there is no room right now for those that pass, [`Refusal::BatchTooLarge`] if there never will
+    /// be, [`Refusal::Closed`] and [`Refusal::Halted`].
+    pub fn append_batch<'a>(&mut self, records: &[&'a [u8]]) -> Result<Vec<Result<Pending, Refusal>>, Refusal> {
+        // Borrowed: a flood that is refused writes nothing that other appenders read, not even a count.
+        let shared = &*self.line.shared;
+        check_open(shared)?;
+        if self.is_full_for(records) {
+            return Err(Refusal::Pushback);
         }
-        let shared = Arc::clone(&self.line.shared);
-        if check_open(&shared).is_ok() && self.is_full_for(records) {
-            return records.iter().map(|_| Err(Refusal::Pushback)).collect();
-        }
-        let gated: Vec<_> = records.iter().map(|record| gate(&shared, &mut self.met, record)).collect();
+        // Nobody waits before it: the way through the verifiers would only cost two hand-overs.
+        let is_alone = records.len() == 1 && shared.ring.is_empty();
+        let mut gate = |record: &&'a [u8]| {
+            let mut gated = gate(shared, &mut self.met, record)?;
+            if is_alone && gated.verified.is_none() {
+                gated.verified = Some(verify(&gated.record)?);
+            }
+            Ok(gated)
+        };
+        let gated: Vec<_> = records.iter().map(&mut gate).collect();
         self.claim(&gated)
     }
 
@@ -163,7 +165,8 @@ impl Appender {
         !slots.has_free(records.len().min(slots.count())) || !self.line.shared.ring.has_room_for(sizes)
     }
 
-    fn claim(&mut self, gated: &[Result<Gated<'_>, Refusal>]) -> Vec<Result<Pending, Refusal>> {
+    /// Takes all that passed the gate, or none; an answer a record, in order.
+    fn claim(&mut self, gated: &[Result<Gated<'_>, Refusal>]) -> Result<Vec<Result<Pending, Refusal>>, Refusal> {
         let line = &self.line;
         let slots = line.source.slots();
         // Hashing comes before the claim: between claim and publish there is nothing but a copy.
@@ -188,8 +191,7 @@ impl Appender {
                     slots.complete(slot, Outcome::Unknown);
                     slots.release(slot);
                 }
-                let refusal = if pushback == Pushback::TooLarge { Refusal::BatchTooLarge } else { Refusal::Pushback };
-                return known.into_iter().map(|known| Err(known.err().unwrap_or_else(|| refusal.clone()))).collect();
+                return Err(if pushback == Pushback::TooLarge { Refusal::BatchTooLarge } else { Refusal::Pushback });
             }
         };
         let (mut slot, mut all_verified) = (reserved.into_iter(), true);
@@ -214,7 +216,7 @@ impl Appender {
         } else {
             line.shared.wake_for_verification()
         }
-        pending
+        Ok(pending)
     }
 }
 

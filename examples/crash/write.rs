@@ -131,12 +131,13 @@ impl<'a, W: Write> Run<'a, W> {
         let records = made.collect::<Result<Vec<_>, _>>()?;
         let bytes: Vec<&[u8]> = records.iter().map(SignedRecord::bytes).collect();
         loop {
-            let answers = self.appender.append_batch(&bytes);
-            // All of a batch or none, if there is no room.
-            if answers.iter().any(|answer| matches!(answer, Err(Refusal::Pushback))) {
-                std::thread::yield_now();
-                continue;
-            }
+            let answers = match self.appender.append_batch(&bytes) {
+                Err(Refusal::Pushback) => {
+                    std::thread::yield_now();
+                    continue;
+                }
+                answers => answers?,
+            };
             for ((nonce, record), answer) in nonces.iter().zip(&records).zip(answers) {
                 self.tell(*nonce, record, answer?.wait()?)?;
             }

@@ -9,12 +9,15 @@ use super::{Ack, Appender, Pending};
 use crate::gate::{Gated, gate};
 use crate::refusal::Refusal;
 use annals_core::record::{record_id, verify_content};
-use std::sync::Arc;
 
 impl Appender {
     /// Appends many records with one claim, as [`Appender::append_batch`] does, and takes their signatures as verified.
+    ///
+    /// # Errors
+    ///
+    /// As [`Appender::append_batch`].
     #[doc(hidden)]
-    pub fn append_batch_unverified(&mut self, records: &[&[u8]]) -> Vec<Result<Pending, Refusal>> {
+    pub fn append_batch_unverified(&mut self, records: &[&[u8]]) -> Result<Vec<Result<Pending, Refusal>>, Refusal> {
         let gated: Vec<_> = records.iter().map(|record| self.vouch(record)).collect();
         self.claim(&gated)
     }
@@ -27,14 +30,13 @@ impl Appender {
     #[doc(hidden)]
     pub fn append_wait_unverified(&mut self, record: &[u8]) -> Result<Ack, Refusal> {
         let gated = self.vouch(record);
-        let pending = self.claim(&[gated]).pop().unwrap_or(Err(Refusal::Pushback))?;
+        let pending = self.claim(&[gated])?.pop().unwrap_or(Err(Refusal::Pushback))?;
         self.look_for(&pending);
         pending.wait()
     }
 
     fn vouch<'a>(&mut self, record: &'a [u8]) -> Result<Gated<'a>, Refusal> {
-        let shared = Arc::clone(&self.line.shared);
-        let mut gated = gate(&shared, &mut self.met, record)?;
+        let mut gated = gate(&self.line.shared, &mut self.met, record)?;
         verify_content(&gated.record.head, gated.record.payload)?;
         gated.verified = Some(record_id(gated.record.head_bytes));
         Ok(gated)
@@ -68,7 +70,7 @@ mod tests {
         let mut other_payload = record(3, false);
         other_payload[195] ^= 1;
         let records = [&record(4, false)[..], &other_payload];
-        let mut answers = appender.append_batch_unverified(&records);
+        let mut answers = appender.append_batch_unverified(&records).unwrap();
         assert!(matches!(answers.pop().unwrap(), Err(Refusal::Content(_))), "all but the signature is verified");
         assert_eq!(answers.pop().unwrap().unwrap().wait().unwrap().seq, 3);
         assert!(matches!(appender.append_wait(&record(5, false)), Err(Refusal::Signature)));

@@ -107,8 +107,11 @@ fn the_first_failed_write_halts_and_nothing_acknowledged_is_lost() {
         let refusal = loop {
             let records: Vec<_> = (nonce..nonce + 1 + nonce % 3 * 20).map(|nonce| record(id, nonce)).collect();
             let batch: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
-            let answers: Vec<_> =
-                appender.append_batch(&batch).into_iter().map(|it| it.and_then(|it| it.wait())).collect();
+            let pending = match appender.append_batch(&batch) {
+                Ok(pending) => pending,
+                Err(refusal) => break refusal,
+            };
+            let answers: Vec<_> = pending.into_iter().map(|it| it.and_then(|it| it.wait())).collect();
             nonce += answers.len() as u64;
             acknowledged += answers.iter().filter(|answer| answer.is_ok()).count() as u64;
             if let Some(refusal) = answers.into_iter().find_map(Result::err) {

@@ -369,7 +369,13 @@ impl Run {
     fn send(&mut self, life: &mut Life, producer: u64, batch: Vec<(RecordId, Sent)>, expected: Expected, is_new: bool) {
         let slices: Vec<&[u8]> = batch.iter().map(|(_, sent)| sent.bytes.as_slice()).collect();
         let appender = &mut life.appenders[usize::try_from(producer).unwrap_or(0)];
-        let answers = appender.append_batch(&slices);
+        let answers = match appender.append_batch(&slices) {
+            Ok(answers) => answers,
+            Err(refusal) => {
+                life.sent += batch.len() as u64;
+                return batch.iter().for_each(|(id, _)| self.check_refusal(id, &refusal, expected));
+            }
+        };
         for ((id, sent), answer) in batch.into_iter().zip(answers) {
             life.sent += 1;
             let place = is_new.then_some((sent.author, life.sent));

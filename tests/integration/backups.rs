@@ -83,7 +83,7 @@ fn a_backup_beside_a_writer_under_load_is_a_sound_prefix() {
                     .map(|nonce| record(ledger.id(), &key(1), nonce, &vec![nonce as u8; 500 + nonce as usize % 9000]))
                     .collect();
                 let batch: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
-                appender.append_batch(&batch).into_iter().for_each(|it| assert!(it.unwrap().wait().is_ok()));
+                appender.append_batch(&batch).unwrap().into_iter().for_each(|it| assert!(it.unwrap().wait().is_ok()));
                 nonce += 8;
             }
         });

@@ -17,7 +17,9 @@ fn eight_threads_with_the_same_records_get_the_same_places() {
             let mut acks = Vec::new();
             for part in records.chunks(50) {
                 let batch: Vec<&[u8]> = part.iter().map(Vec::as_slice).collect();
-                acks.extend(appender.append_batch(&batch).into_iter().map(|answer| answer.unwrap().wait().unwrap()));
+                acks.extend(
+                    appender.append_batch(&batch).unwrap().into_iter().map(|answer| answer.unwrap().wait().unwrap()),
+                );
             }
             acks
         };

@@ -14,7 +14,7 @@ fn fill(ledger: &Ledger, segment_count: u64) -> u64 {
             .map(|nonce| record(ledger.id(), &author, nonce, &vec![nonce as u8; 16_000 + nonce as usize % 9000]))
             .collect();
         let batch: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
-        for answer in appender.append_batch(&batch) {
+        for answer in appender.append_batch(&batch).unwrap() {
             answer.unwrap().wait().unwrap();
         }
         nonce += 16;
@@ -71,7 +71,8 @@ fn a_crash_between_blocks_loses_nothing_acknowledged() {
         let records: Vec<_> =
             (100 * round..100 * (round + 1)).map(|nonce| record(ledger.id(), &key(1), nonce, &vec![1; 3000])).collect();
         let batch: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
-        let acks: Vec<_> = appender.append_batch(&batch).into_iter().map(|it| it.unwrap().wait().unwrap()).collect();
+        let acks: Vec<_> =
+            appender.append_batch(&batch).unwrap().into_iter().map(|it| it.unwrap().wait().unwrap()).collect();
         // All is acknowledged and the writer is there still: as if the machine stopped now.
         let moment = place.beside(&format!("moment-{round}"));
         copy(&place.path(), &moment);

@@ -20,7 +20,7 @@ fn flooded(place: &Place) {
     let mut pending = Vec::new();
     for batch in records.chunks(50) {
         let batch: Vec<&[u8]> = batch.iter().map(Vec::as_slice).collect();
-        pending.extend(appender.append_batch(&batch).into_iter().map(Result::unwrap));
+        pending.extend(appender.append_batch(&batch).unwrap().into_iter().map(Result::unwrap));
     }
     for pending in pending {
         pending.wait().unwrap();

@@ -30,7 +30,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             || next(RECORDS),
             |records| {
                 let batch: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
-                for answer in appender.append_batch(&batch) {
+                for answer in appender.append_batch(&batch).unwrap() {
                     answer.unwrap().wait().unwrap();
                 }
             },

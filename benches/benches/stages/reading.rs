@@ -12,7 +12,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     let mut appender = ledger.appender().unwrap();
     for batch in all.chunks(100) {
         let batch: Vec<&[u8]> = batch.iter().map(Vec::as_slice).collect();
-        for answer in appender.append_batch(&batch) {
+        for answer in appender.append_batch(&batch).unwrap() {
             answer.unwrap().wait().unwrap();
         }
     }

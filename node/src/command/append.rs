@@ -264,13 +264,19 @@ impl<'a> Run<'a> {
                 }
                 count += 1;
             }
-            let answers = self.appender.append_batch(bytes.get(..count).unwrap_or_default());
-            let rest = units.split_off(count);
-            let sent: Vec<_> = units.into_iter().zip(answers).map(|(unit, pending)| Sent { unit, pending }).collect();
-            let (pushed_back, taken): (Vec<_>, Vec<_>) =
-                sent.into_iter().partition(|sent| matches!(sent.pending, Err(Refusal::Pushback)));
-            self.sent.extend(taken);
-            units = pushed_back.into_iter().map(|sent| sent.unit).chain(rest).collect();
+            match self.appender.append_batch(bytes.get(..count).unwrap_or_default()) {
+                Ok(answers) => {
+                    let rest = units.split_off(count);
+                    self.sent.extend(units.into_iter().zip(answers).map(|(unit, pending)| Sent { unit, pending }));
+                    units = rest;
+                }
+                Err(Refusal::Pushback) => {}
+                Err(refusal) => {
+                    // Those before it have their answers told first.
+                    self.answer(0)?;
+                    return Err(refusal.into());
+                }
+            }
             if !units.is_empty() {
                 let half = self.sent.len() / 2;
                 if let Some(stopped) = self.answer(half)? {

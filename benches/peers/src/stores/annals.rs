@@ -181,7 +181,7 @@ struct Open {
 
 impl Open {
     /// Appends the ledger's records `from..from + count`, which lie in one batch.
-    fn send(&mut self, from: usize, count: usize) -> Vec<Result<Pending, Refusal>> {
+    fn send(&mut self, from: usize, count: usize) -> Result<Vec<Result<Pending, Refusal>>, Refusal> {
         let range = self.prepared.dress(from, count);
         let records: Vec<&[u8]> = self.prepared.records[range].iter().map(Vec::as_slice).collect();
         match self.prepared.kinds {
@@ -218,7 +218,7 @@ impl Store for Open {
             return Ok(());
         }
         let count = self.own(count as u64)?;
-        for answer in self.send(from, count) {
+        for answer in self.send(from, count)? {
             answer?.wait()?;
         }
         Ok(())
@@ -232,13 +232,14 @@ impl Store for Open {
             let (mut at, end) = (from, from + kinds.per_batch());
             while at < end {
                 let group = GROUP.min(end - at);
-                let answers: Result<Vec<_>, _> = self.send(at, group).into_iter().collect();
-                match answers {
-                    Ok(pending) => {
-                        outstanding.extend(pending);
+                match self.send(at, group) {
+                    Ok(answers) => {
+                        for answer in answers {
+                            outstanding.push_back(answer?);
+                        }
                         at += group;
                     }
-                    // All of a group or none. Room comes in blocks: one sleep waits for about as many as were refused.
+                    // Room comes in blocks: one sleep waits for about as many as were refused.
                     Err(Refusal::Pushback) => {
                         for pending in outstanding.drain(..group.min(outstanding.len())) {
                             pending.wait()?;

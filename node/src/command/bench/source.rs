@@ -138,13 +138,12 @@ impl Source {
         let before = now();
         let answers = self.appender.append_batch(&records);
         tally.attempt(before, count);
-        // All of a batch or none.
-        if answers.iter().any(|answer| matches!(answer, Err(Refusal::Pushback))) {
+        if matches!(answers, Err(Refusal::Pushback)) {
             tally.push_back(before, count, now().saturating_duration_since(before));
             return Ok(Offer::Full);
         }
         self.supply.take(taken);
-        for (place, answer) in (0..).zip(answers) {
+        for (place, answer) in (0..).zip(answers?) {
             match answer {
                 Ok(pending) => {
                     let (since, counts) = due(place, before);

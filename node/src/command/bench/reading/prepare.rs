@@ -70,12 +70,14 @@ fn make(path: &Path, dir: &Path, shape: Shape, count: u64) -> Result<(), Command
         if taken == 0 {
             break;
         }
-        let answers = appender.append_batch(&records);
-        if answers.iter().any(|answer| matches!(answer, Err(Refusal::Pushback))) {
-            // Room comes in blocks.
-            wait(&mut outstanding, BATCH)?;
-            continue;
-        }
+        let answers = match appender.append_batch(&records) {
+            Err(Refusal::Pushback) => {
+                // Room comes in blocks.
+                wait(&mut outstanding, BATCH)?;
+                continue;
+            }
+            answers => answers?,
+        };
         supply.take(taken);
         for answer in answers {
             outstanding.push_back(answer?);
