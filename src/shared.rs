@@ -32,23 +32,28 @@ pub(crate) const LOOK: Duration = Duration::from_micros(100);
 /// five milliseconds of work.
 const SHARED_BYTES: u64 = 2 << 20;
 
-/// A thread verifies for as long as it holds this.
+/// A thread verifies a batch for as long as it holds this.
 #[derive(Debug)]
-pub(crate) struct Verifying<'a>(&'a AtomicU32);
+pub(crate) struct Verifying<'a>(&'a Shared);
 
 impl<'a> Verifying<'a> {
     pub(crate) fn begin(shared: &'a Shared) -> Self {
         // Relaxed: who misses it wakes a thread in vain.
         shared.verifying.fetch_add(1, Ordering::Relaxed);
-        Self(&shared.verifying)
+        Self(shared)
     }
 }
 
 impl Drop for Verifying<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.verifying.fetch_sub(1, Ordering::Relaxed);
         // SeqCst pairs with the fence in `wake_for_verification`; this thread now looks once more for what waits.
         fence(Ordering::SeqCst);
+        if std::thread::panicking() {
+            // It does not: others do, and the engine tells that its batch was abandoned.
+            self.0.workers.wake(|_| true);
+            self.0.bell.ring();
+        }
     }
 }
 

@@ -36,9 +36,11 @@ impl EntropyVerifier {
         if !shared.wants_verifier() {
             return 0;
         }
-        let _verifying = Verifying::begin(shared);
         let share = Share::Of { free_workers: shared.free_verifiers() };
         let Some(batch) = shared.ring.take_batch(entry_count_max, share, &mut self.positions) else { return 0 };
+        // Only now: who publishes while a thread counts as one that verifies wakes nobody, since that thread looks again. One that
+        // finds nothing may go to sleep instead.
+        let _verifying = Verifying::begin(shared);
         let count = batch.len();
         // A system that gives no more randomness, after it gave some, is beyond help: the batch is abandoned, its
         // records are refused for now, and the thread ends.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
+use crate::shared::Verifying;
 use crate::builder::RecordBuilder;
 use annals_storage::device::{Completion, Device, PwriteDevice, Waker, Write, WriteKind};
 use annals_storage::disk::{DiskError, Operation};
@@ -161,4 +162,48 @@ fn a_copy_that_cannot_write_that_it_goes_on_stays_a_copy() {
     ledger.close().unwrap();
     Ledger::open(&path, Options::default()).unwrap().close().unwrap();
     assert_eq!(crate::check_ledger(&path, None, &mut |_, _| {}).unwrap().records, 2);
+}
+
+/// Calls with a new ledger.
+fn with_ledger(test: impl FnOnce(&Ledger)) {
+    let directory = tempfile::tempdir().unwrap();
+    let creation = Creation { segment_size: 2 << 20, ..Creation::open("annals.example/threads") };
+    let ledger = Ledger::create(&directory.path().join("ledger"), &creation, Options::default()).unwrap();
+    test(&ledger);
+    ledger.close().unwrap();
+}
+
+#[test]
+fn a_thread_that_finds_nothing_published_does_not_count_as_one_that_verifies() {
+    with_ledger(|ledger| {
+        let claim = ledger.shared.ring.claim(&[8]).unwrap();
+        // What is claimed and not published keeps workers looking. Who publishes now has to wake somebody: the engine may have
+        // been among those who looked, and sleeps after it.
+        ledger.shared.workers.wake(|_| true);
+        let counted = (0..100_000_000).any(|_| ledger.shared.verifying.load(Ordering::Relaxed) != 0);
+        drop(claim);
+        assert!(!counted);
+    });
+}
+
+#[test]
+fn what_waits_is_answered_when_the_thread_that_verifies_panics() {
+    with_ledger(|ledger| {
+        let mut appender = ledger.appender().unwrap();
+        let verifying = Verifying::begin(&ledger.shared);
+        let records = [record(ledger.id(), 0), record(ledger.id(), 1)];
+        let pending = appender.append_batch(&[&records[0], &records[1]]);
+        // Until the engine has nothing to do and sleeps: nobody was woken, since somebody verifies.
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(move || {
+                let _verifying = verifying;
+                std::thread::park_timeout(Duration::from_millis(300));
+                std::panic::panic_any("a verifier's bug");
+            });
+            assert!(thread.join().is_err());
+        });
+        for pending in pending {
+            assert!(pending.unwrap().wait_timeout(Duration::from_secs(5)).is_some(), "nobody looked");
+        }
+    });
 }
