@@ -11,7 +11,7 @@ use crate::engine::work;
 use crate::follower::{FollowError, Follower, Following, Position};
 use crate::home::{Home, Lock};
 use crate::matching::check_segment_size;
-use crate::memory::Budget;
+use crate::memory::{Budget, TICKER_OUTSTANDING};
 use crate::meter::Written;
 use crate::open_error::OpenError;
 use crate::options::{Creation, DeviceChoice, Options};
@@ -156,7 +156,7 @@ impl Ledger {
         let Opened { device, refusal: device_refusal } = make_device(&files)?;
         let Assembled { shared, engine, disk, cut, bytes_read, device } = opening.assemble(&options, device)?;
         let outstanding_max = options.outstanding_max;
-        let ticker = Mutex::new(Appender::new(&shared, 16).map_err(|full| OpenError::System {
+        let ticker = Mutex::new(Appender::new(&shared, TICKER_OUTSTANDING).map_err(|full| OpenError::System {
             operation: "make an appender",
             source: std::io::Error::other(full.to_string()),
         })?);

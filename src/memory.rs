@@ -10,12 +10,13 @@
 //! | appenders | 17 bytes for each record that one may have outstanding |
 //!
 //! All but the appenders is known at opening; they are counted as they come and go. Not counted: authors first met in the open
-//! segment beyond [`Options::author_count_max`], what is kept for reading ([`Options::reading_memory`]), stacks of threads, and
-//! what the embedder holds itself, a [`crate::Pending`] of 232 bytes for each record outstanding.
+//! segment beyond [`Options::author_count_max`], stacks of threads, and what the embedder holds itself, a [`crate::Pending`] of 232 bytes for each record outstanding.
 
 use crate::open_error::OpenError;
 use crate::options::Options;
-use annals_core::limits::BODY_SIZE_MAX;
+use annals_core::limits::{BODY_SIZE_MAX, PAYLOAD_SIZE_MAX};
+use annals_ordering::ring::Ring;
+use annals_ordering::slots::SLOT_COUNT_MAX;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a writer may hold unless an option says otherwise, if its segments allow it.
@@ -34,6 +35,9 @@ const AUTHOR_BYTES: u64 = 400;
 const FRAME_COUNT: u64 = 3;
 /// Bytes of runway written at a time.
 const RUNWAY_BYTES: u64 = 1 << 20;
+
+/// Records that the ledger key's own appender may have outstanding.
+pub(crate) const TICKER_OUTSTANDING: u32 = 16;
 
 /// Bytes that may still be given to appenders.
 #[derive(Debug)]
@@ -58,17 +62,23 @@ pub(crate) const fn appender_bytes(outstanding_max: usize) -> u64 {
 }
 
 impl Budget {
-    /// What is left to appenders when the rest has been taken.
+    /// What is left to appenders when the rest has been taken. Sizes that no ledger can have are refused first.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Memory`] if not even one appender is.
+    /// [`OpenError::Ring`], [`OpenError::Outstanding`]; [`OpenError::Memory`] if not even one appender is left beside that of
+    /// the ledger key.
     pub(crate) fn new(segment_size: u64, options: &Options) -> Result<Self, OpenError> {
+        Ring::check(options.ring_size, PAYLOAD_SIZE_MAX)?;
+        if !(1..=SLOT_COUNT_MAX).contains(&options.outstanding_max) {
+            return Err(OpenError::Outstanding { got: options.outstanding_max });
+        }
         let fixed = needed(segment_size, options);
         let most = options.memory_max.unwrap_or_else(|| DEFAULT.max(fixed.saturating_add(APPENDERS_LEAST)));
-        let least = fixed.saturating_add(appender_bytes(options.outstanding_max as usize));
-        if most < least {
-            return Err(OpenError::Memory { needed: least, allowed: most });
+        let appenders = appender_bytes(TICKER_OUTSTANDING as usize) + appender_bytes(options.outstanding_max as usize);
+        // More than can be counted is more than there is, whatever is allowed.
+        if most.checked_sub(fixed).is_none_or(|left| left < appenders) {
+            return Err(OpenError::Memory { needed: fixed.saturating_add(appenders), allowed: most });
         }
         Ok(Self { left: AtomicU64::new(most - fixed), most })
     }
@@ -116,5 +126,37 @@ mod tests {
         let refused = Budget::new(4 << 30, &asked).unwrap_err();
         assert!(matches!(refused, OpenError::Memory { allowed, .. } if allowed == 512 << 20), "{refused}");
         assert_eq!(Budget::new(256 << 20, &asked).unwrap().most(), 512 << 20);
+    }
+
+    #[test]
+    fn what_is_said_to_be_needed_is_enough_and_less_is_not() {
+        let options = Options { memory_max: Some(0), ..Options::default() };
+        let Err(OpenError::Memory { needed, .. }) = Budget::new(2 << 20, &options) else { panic!("nothing is enough") };
+        let budget = |most| Budget::new(2 << 20, &Options { memory_max: Some(most), ..options.clone() });
+        assert_eq!(budget(needed - 1).unwrap_err().code(), "open.memory");
+        let budget = budget(needed).unwrap();
+        // As opening does, and then its caller.
+        assert!(budget.take(appender_bytes(TICKER_OUTSTANDING as usize)));
+        assert!(budget.take(appender_bytes(options.outstanding_max as usize)));
+    }
+
+    #[test]
+    fn sizes_that_no_ledger_has_are_refused() {
+        let some = Options::default;
+        let table = [
+            (Options { ring_size: 0, ..some() }, "ring.capacity"),
+            (Options { ring_size: usize::MAX, ..some() }, "ring.capacity"),
+            (Options { ring_size: 4 << 20, ..some() }, "ring.payload"),
+            (Options { outstanding_max: 0, ..some() }, "open.outstanding"),
+            (Options { outstanding_max: u32::MAX, memory_max: Some(u64::MAX), ..some() }, "open.outstanding"),
+            (Options { reading_memory: usize::MAX, ..some() }, "open.memory"),
+            (Options { author_count_max: usize::MAX, memory_max: Some(u64::MAX), ..some() }, "open.memory"),
+        ];
+        for (options, code) in table {
+            assert_eq!(Budget::new(256 << 20, &options).unwrap_err().code(), code, "{options:?}");
+        }
+        for outstanding_max in [1, SLOT_COUNT_MAX] {
+            Budget::new(2 << 20, &Options { outstanding_max, ..some() }).unwrap();
+        }
     }
 }

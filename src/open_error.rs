@@ -10,6 +10,7 @@ use annals_core::genesis::GenesisError;
 use annals_core::hash::{AuthorId, TreeHash};
 use annals_core::signature::KeyError;
 use annals_ordering::ring::RingError;
+use annals_ordering::slots::SLOT_COUNT_MAX;
 use annals_storage::disk::DiskError;
 use annals_storage::log::Halted;
 use annals_storage::reader::ReadError;
@@ -175,6 +176,12 @@ pub enum OpenError {
         /** Bytes it may take. */
         allowed: u64,
     },
+    /// No appender can have so many records outstanding.
+    #[error("outstanding_max is {got}; an appender may have 1 to {SLOT_COUNT_MAX} records outstanding")]
+    Outstanding {
+        /** Records asked for. */
+        got: u32,
+    },
     /// The ring can't be made as large as asked for.
     #[error(transparent)]
     Ring(#[from] RingError),
@@ -220,6 +227,7 @@ impl OpenError {
             Self::OtherTree { .. } => "reopen.other_tree",
             Self::Reopening(error) => error.code(),
             Self::Memory { .. } => "open.memory",
+            Self::Outstanding { .. } => "open.outstanding",
             Self::Ring(error) => error.code(),
             Self::System { .. } => "open.system",
             Self::Halted(_) => "ledger.halted",

@@ -75,10 +75,10 @@ pub struct Options {
     pub verifier_count: Option<usize>,
     /// Most appenders at a time.
     pub appender_count_max: u32,
-    /// Records that one appender may have outstanding.
+    /// Records that one appender may have outstanding, 1 to 1,048,576.
     pub outstanding_max: u32,
-    /// Bytes that the writer may hold in memory for records on their way, their indexes, authors and appenders; none: 256 MiB, or
-    /// more where large segments ask for it. [`crate::Ledger::memory_max`] tells it. An appender that does not fit is refused, and
+    /// Bytes that the writer may hold in memory for records on their way, their indexes, authors, appenders and reading; none:
+    /// 256 MiB, or more where large segments ask for it. [`crate::Ledger::memory_max`] tells it. An appender that does not fit is refused, and
     /// a ledger that can't be held in it is not opened.
     pub memory_max: Option<u64>,
     /// Authors remembered beyond a segment's end, some 400 bytes each; those of the open segment always are.

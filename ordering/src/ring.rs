@@ -162,10 +162,20 @@ impl Ring {
     /// [`RingError`] if the capacity is no power of two from [`CAPACITY_MIN`] to [`CAPACITY_MAX`], or below four times
     /// the largest entry.
     pub fn new(capacity: usize, payload_size_max: usize) -> Result<(Arc<Self>, Drain), RingError> {
+        Self::check(capacity, payload_size_max)?;
+        Self::with_cells(capacity / CELL_SIZE, payload_size_max)
+    }
+
+    /// Whether there can be a ring of `capacity` bytes for payloads of up to `payload_size_max` bytes. Allocates nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ring::new`].
+    pub fn check(capacity: usize, payload_size_max: usize) -> Result<(), RingError> {
         if !capacity.is_power_of_two() || !(CAPACITY_MIN..=CAPACITY_MAX).contains(&capacity) {
             return Err(RingError::Capacity { got: capacity });
         }
-        Self::with_cells(capacity / CELL_SIZE, payload_size_max)
+        Self::largest_entry(capacity / CELL_SIZE, payload_size_max).map(|_| ())
     }
 
     /// A ring as small as a model needs it: any power of two of cells.
@@ -178,13 +188,16 @@ impl Ring {
         Self::with_cells(cell_count, payload_size_max)
     }
 
-    /// A ring of any power of two of cells.
-    fn with_cells(cell_count: usize, payload_size_max: usize) -> Result<(Arc<Self>, Drain), RingError> {
+    /// Cells of the largest entry, if a ring of so many has room for some of them.
+    fn largest_entry(cell_count: usize, payload_size_max: usize) -> Result<u64, RingError> {
         let error = RingError::Payload { capacity: cell_count * CELL_SIZE, payload_size_max };
         let largest_entry = u32::try_from(payload_size_max).map(entry::entry_cells).map_err(|_| error)?;
-        if (cell_count as u64) < LARGEST_ENTRIES_MIN * largest_entry {
-            return Err(error);
-        }
+        if (cell_count as u64) < LARGEST_ENTRIES_MIN * largest_entry { Err(error) } else { Ok(largest_entry) }
+    }
+
+    /// A ring of any power of two of cells.
+    fn with_cells(cell_count: usize, payload_size_max: usize) -> Result<(Arc<Self>, Drain), RingError> {
+        let largest_entry = Self::largest_entry(cell_count, payload_size_max)?;
         let ring = Arc::new(Self {
             storage: Storage::new(cell_count),
             largest_entry,

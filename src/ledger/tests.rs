@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
-use crate::shared::Verifying;
 use crate::builder::RecordBuilder;
+use crate::shared::Verifying;
 use annals_storage::device::{Completion, Device, PwriteDevice, Waker, Write, WriteKind};
 use annals_storage::disk::{DiskError, Operation};
 use std::io;
