@@ -23,6 +23,7 @@ Steps of ci:
   clippy      no lint warns, in any target of any crate
   doc         the documentation builds without warnings
   test        `cargo test`, as the README says
+  plain       core, facade and binary without the feature fast-signatures: lints, and the tests of what signatures decide
   loom        every interleaving of the lock-free ring's models
   benches     each benchmark runs once, as a test
   bench-guard as `cargo xtask bench-guard --short`

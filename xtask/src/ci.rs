@@ -24,6 +24,8 @@ pub enum Step {
     Doc,
     /// `cargo test`, exactly as the README says it.
     Test,
+    /// What an embedder gets who turns no feature on: lints, signatures, and a ledger, without `fast-signatures`.
+    Plain,
     /// The loom models of the ordering crate.
     Loom,
     /// Each benchmark runs once, as a test.
@@ -46,12 +48,13 @@ pub enum Step {
 
 impl Step {
     /// All steps, in the order in which they run: the quick ones first.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Fmt,
         Self::Tidy,
         Self::Clippy,
         Self::Doc,
         Self::Test,
+        Self::Plain,
         Self::Loom,
         Self::Benches,
         Self::BenchGuard,
@@ -71,6 +74,7 @@ impl Step {
             Self::Clippy => "clippy",
             Self::Doc => "doc",
             Self::Test => "test",
+            Self::Plain => "plain",
             Self::Loom => "loom",
             Self::Benches => "benches",
             Self::BenchGuard => "bench-guard",
@@ -163,6 +167,7 @@ pub fn plan(step: Step, facts: &Facts) -> Plan {
         Step::Clippy => Plan::Run(vec![cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])]),
         Step::Doc => Plan::Run(vec![cargo(&["doc", "--workspace", "--no-deps"]).with("RUSTDOCFLAGS", "-D warnings")]),
         Step::Test => Plan::Run(vec![cargo(&["test"])]),
+        Step::Plain => Plan::Run(plain()),
         Step::Loom if !facts.has_loom_models => Plan::Skip("ordering/tests/loom.rs is not there"),
         Step::Loom => Plan::Run(vec![loom(facts)]),
         Step::Benches if !facts.has_benches => Plan::Skip("benches/benches is not there"),
@@ -193,6 +198,24 @@ pub fn plan(step: Step, facts: &Facts) -> Plan {
         }
         Step::Verifier => Plan::Run(verifier(facts)),
     }
+}
+
+/// Every other step builds with the binary, whose default feature cargo then gives to the libraries too. Run is what the
+/// library of signatures can spoil: its acceptance rule, the batches of the engine, and a ledger from the command line.
+fn plain() -> Vec<Invocation> {
+    let cargo = |arguments: &[&[&str]]| Invocation::new("cargo", &arguments.concat());
+    let product = ["--package", "annals-core", "--package", "annals", "--package", "annals-node"];
+    let without = ["--no-default-features"];
+    vec![
+        cargo(&[&["clippy"], &product, &without, &["--all-targets", "--", "-D", "warnings"]]),
+        cargo(&[&["test", "--quiet", "--package", "annals-core", "--lib", "--test", "equation"], &without]),
+        cargo(&[
+            &["test", "--quiet", "--package", "annals", "--test", "integration"],
+            &without,
+            &["--", "forged", "refusals"],
+        ]),
+        cargo(&[&["test", "--quiet", "--package", "annals-node", "--test", "cli"], &without]),
+    ]
 }
 
 /// The loom models, in a directory of their own: another `--cfg` would rebuild everything else each time.
@@ -334,6 +357,11 @@ mod tests {
             assert!(!matches!(plan(step, &everything()), Plan::Skip(_)), "{} is skipped", step.name());
         }
         assert_eq!(lines(Step::Test, &everything()), ["cargo test"], "the README's command, exactly");
+        for line in lines(Step::Plain, &everything()) {
+            assert!(line.contains(" --no-default-features") && !line.contains("fast-signatures"), "{line}");
+            // Others of the workspace, benches above all, would bring the feature back.
+            assert!(line.contains(" --package ") && !line.contains("--workspace"), "{line}");
+        }
         let loom = "RUSTFLAGS='--cfg loom' CARGO_TARGET_DIR=/t/loom \
                     cargo test --package annals-ordering --release --test loom";
         assert_eq!(lines(Step::Loom, &everything()), [loom]);
