@@ -3,6 +3,13 @@
 //! [`Ledger`] is a ledger open for writing, [`Appender`] a producer's way in, [`Reader`] a way to look, also beside a writer in
 //! another process. [`RecordBuilder`] makes signed records; [`Receipt`] and [`ReceiptJson`] verify offline. `docs/ARCHITECTURE.md`
 //! is the map.
+//!
+//! # Features
+//!
+//! None is on by default. `fast-signatures` adds a library that verifies signatures three to four times as fast where the
+//! processor has AVX-512 (the program looks when it runs) and brings about 90 crates; both libraries accept the same. The
+//! `annals` binary has it on, embedders decide for themselves: `docs/decisions/0006-signature-libraries.md`. `bench-unverified`
+//! takes records as verified and is for comparisons with other stores only; a ledger made with it must not be used.
 #![forbid(unsafe_code)]
 
 mod abilities;
