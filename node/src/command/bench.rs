@@ -90,9 +90,14 @@ pub(crate) fn measure(bench: &Bench, load: Load, dir: &Path) -> Result<Figures, 
 
 fn report(load: Load, figures: Figures, dir: &Path) -> Report {
     let arguments: Vec<_> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    let Figures { summary, device, over_time, percentiles, load_curve, .. } = figures;
+    let Figures { summary, device, over_time, highlights, percentiles, load_curve, verify_records_per_s, .. } = figures;
+    // A lone record waits for the disk, and a bundle is mostly payload: neither comes near it.
+    let is_near = matches!(load, Load::Records | Load::Open | Load::Overload);
     Report {
         title: format!("annals bench: {}", figures::name(load)),
+        question: figures::question(load).to_owned(),
+        highlights,
+        ceiling_per_s: is_near.then_some(verify_records_per_s),
         command: format!("annals {}", arguments.join(" ")),
         machine: machine::facts(dir, device),
         summary,

@@ -5,7 +5,7 @@
 use super::ceiling::Ceilings;
 use super::modes::fields;
 use super::plan::{Load, Plan};
-use super::report::{LoadPoint, Moment};
+use super::report::{LoadPoint, Moment, duration, grouped};
 use super::rig::{After, Outcome, Ran};
 use super::tally::Tally;
 use crate::exit::CommandError;
@@ -13,9 +13,9 @@ use annals::measure::per_second;
 use serde_json::{Map, Value, json};
 use std::io::Write as _;
 
-/// Percentiles of a report.
-const PERCENTILES: [f64; 17] =
-    [0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.95, 99.99, 100.0];
+/// Quantiles of a report's chart, which has no place for all of them.
+const QUANTILES: [f64; 16] =
+    [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9995, 0.9999];
 
 /// What a bench came to, of whatever mode.
 #[derive(Debug, Default)]
@@ -30,7 +30,9 @@ pub(crate) struct Figures {
     pub(crate) ratio_to_ceiling: f64,
     /// The rest is for a report; empty where a mode has none.
     pub(crate) over_time: Vec<Moment>,
-    /// Percent, and the latency in us that so many records stayed below or at.
+    /// What a report shows first: names and values.
+    pub(crate) highlights: Vec<(&'static str, String)>,
+    /// Quantiles, and the latency in us that so many records stayed below or at.
     pub(crate) percentiles: Vec<(f64, u64)>,
     pub(crate) load_curve: Vec<LoadPoint>,
 }
@@ -104,7 +106,6 @@ impl Figures {
         let mut summary = load_summary(&rates, &tally, after);
         summary.extend(words);
         summary.extend(machine_summary(ceilings, &rates, &ran, after));
-        let percentile = |percent: f64| (percent, tally.latency_us.value_at_percentile(percent));
         Self {
             object,
             summary: summary.into_iter().map(|(what, words)| (what.to_owned(), words)).collect(),
@@ -113,7 +114,8 @@ impl Figures {
             verify_records_per_s: ceilings.verify_records_per_s,
             ratio_to_ceiling: rates.ratio_to_ceiling,
             over_time: tally.series.moments(),
-            percentiles: PERCENTILES.map(percentile).to_vec(),
+            highlights: highlights(plan.mode, &rates, &tally),
+            percentiles: QUANTILES.map(|quantile| (quantile, tally.at(quantile))).to_vec(),
             load_curve,
         }
     }
@@ -131,6 +133,33 @@ impl Figures {
         }
         Ok(())
     }
+}
+
+/// The question that a mode answers, for who reads its report alone.
+pub(crate) const fn question(mode: Load) -> &'static str {
+    match mode {
+        Load::Records => {
+            "How many signed records a second are verified and durable when as many are sent as are taken."
+        }
+        Load::Bundles => "How much payload a second is made durable and provable item by item, in bundles.",
+        Load::Latency => "How long one record takes until it is durable when nothing else is under way.",
+        Load::Open => "How long records take at a constant rate that does not ask whether the ledger keeps up.",
+        Load::Overload => "What the ledger does when far more is sent than it can take.",
+    }
+}
+
+fn highlights(mode: Load, rates: &Rates, tally: &Tally) -> Vec<(&'static str, String)> {
+    let limit = match mode {
+        Load::Bundles => "of the disk's stream",
+        Load::Latency => "times a bare durable write of 4 KiB",
+        Load::Records | Load::Open | Load::Overload => "of what verifying alone reaches",
+    };
+    vec![
+        ("records/s, durable", grouped(rates.records_per_s)),
+        ("median latency", duration(tally.at(0.5))),
+        ("99th percentile", duration(tally.at(0.99))),
+        (limit, rates.ratio_to_ceiling.to_string()),
+    ]
 }
 
 fn load_object(plan: &Plan, rates: &Rates, tally: &Tally, ran: &Ran) -> Map<String, Value> {

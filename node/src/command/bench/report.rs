@@ -20,12 +20,18 @@ use std::path::Path;
 pub(crate) struct Report {
     /// Its heading.
     pub(crate) title: String,
+    /// What it answers, in one sentence.
+    pub(crate) question: String,
+    /// What is seen first: names and values.
+    pub(crate) highlights: Vec<(&'static str, String)>,
     /// The command that made it.
     pub(crate) command: String,
     /// What the machine is: names and values.
     pub(crate) machine: Vec<(String, String)>,
     /// The figures: names and values.
     pub(crate) summary: Vec<(String, String)>,
+    /// Records a second that the machine verifies and does nothing else, if the run can come near it.
+    pub(crate) ceiling_per_s: Option<u64>,
     /// The run by intervals, in order.
     pub(crate) over_time: Vec<Moment>,
     /// Quantiles from 0 to below 1, rising, and their latencies in µs.
@@ -37,7 +43,7 @@ pub(crate) struct Report {
 /// One interval of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
-    /// When it ended, since the start.
+    /// When it began, since the start.
     pub(crate) at_ms: u64,
     /// How long it was.
     pub(crate) interval_ms: u64,
@@ -73,6 +79,24 @@ pub(crate) fn write(report: &Report, path: &Path) -> std::io::Result<()> {
     let mut page = String::new();
     render(report, &mut page).map_err(std::io::Error::other)?;
     std::fs::write(path, page)
+}
+
+/// Microseconds in the unit that suits.
+pub(crate) fn duration(us: u64) -> String {
+    Unit::Micros.label(float(us))
+}
+
+/// A whole number with its thousands apart.
+pub(crate) fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if 0 < place && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// Text in which nothing is markup.
@@ -114,18 +138,32 @@ table{border-collapse:collapse;width:100%;font-size:.9375rem}
 th,td{border-bottom:1px solid var(--rule);padding:.3rem .75rem .3rem 0;text-align:left;vertical-align:top;
 overflow-wrap:anywhere}
 th{font-weight:500;color:var(--faint)}
-.pairs th{width:40%}
+.pairs th{width:11rem;white-space:nowrap}
+.figures td{white-space:nowrap}
 .figures td,.figures th{text-align:right;font-variant-numeric:tabular-nums}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.75rem;padding:0;margin:1rem 0;
+list-style:none}
+.tiles li{background:var(--panel);border:1px solid var(--rule);border-radius:6px;padding:.6rem .75rem;color:var(--faint);
+font-size:.875rem;line-height:1.35}
+.tiles b{display:block;color:var(--ink);font-size:1.5rem;font-weight:600;font-variant-numeric:tabular-nums}
+.legend{display:flex;flex-wrap:wrap;gap:.1rem 1.25rem;padding:0;margin:.25rem 0 0;list-style:none;font-size:.8125rem;
+color:var(--faint)}
+.legend svg{display:inline-block;width:28px;height:8px;min-width:0;margin:0 .4rem 0 0;vertical-align:middle}
+.wide{overflow-x:auto}
+.wide svg{min-width:32rem}
+.wide table{min-width:26rem}
 svg{display:block;width:100%;height:auto;margin:.5rem 0}
 svg text{fill:var(--faint);font:12px system-ui,sans-serif}
 .grid{stroke:var(--rule);stroke-width:1}
 .line{fill:none;stroke-width:2;stroke-linejoin:round}
 .s0{stroke:var(--s0)}.s1{stroke:var(--s1)}.s2{stroke:var(--s2)}.s3{stroke:var(--s3)}
-.s1.line{stroke-dasharray:7 3}.s2.line{stroke-dasharray:2 3}.s3.line{stroke-dasharray:1 5}
+.s1.line{stroke-dasharray:7 3}.s2.line{stroke-dasharray:2 3}.s3.line{stroke-dasharray:1 5;stroke-linecap:round}
 .dot{stroke-width:0}.dot.s0{fill:var(--s0)}.dot.s1{fill:var(--s1)}.dot.s2{fill:var(--s2)}.dot.s3{fill:var(--s3)}
 @media print{:root{color-scheme:light;--ground:#fff;--ink:#000;--faint:#333;--rule:#bbb;--panel:#fff;
 --s0:#1f63c6;--s1:#c2570c;--s2:#8a2be2;--s3:#333}
-body{max-width:none;padding:0}section,svg,table{break-inside:avoid}}
+body{max-width:none;padding:0}section,svg,table,.tiles{break-inside:avoid}h2{break-after:avoid}
+.wide{overflow:visible}.wide svg,.wide table{min-width:0}}
+@media (max-width:30rem){body{padding:1.25rem .75rem}.pairs th{width:7rem;white-space:normal}}
 ";
 
 fn render(report: &Report, out: &mut String) -> fmt::Result {
@@ -133,15 +171,29 @@ fn render(report: &Report, out: &mut String) -> fmt::Result {
     write!(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>")?;
     write!(out, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")?;
     write!(out, "<style>{STYLE}</style></head>\n<body><main><h1>{title}</h1>\n")?;
+    writeln!(out, "<p>{}</p>", Escaped(&report.question))?;
+    tiles(out, &report.highlights)?;
     writeln!(out, "<pre>{}</pre>", Escaped(&report.command))?;
     pairs(out, "Figures", &report.summary)?;
-    throughput(out, &report.over_time)?;
+    throughput(out, &report.over_time, report.ceiling_per_s)?;
     latency(out, &report.over_time)?;
     percentiles(out, &report.percentiles)?;
     load_latency(out, &report.load_curve)?;
     load_done(out, &report.load_curve)?;
     pairs(out, "Machine", &report.machine)?;
     out.write_str("</main></body></html>\n")
+}
+
+/// The few figures that a reader in a hurry takes along.
+fn tiles(out: &mut String, highlights: &[(&'static str, String)]) -> fmt::Result {
+    if highlights.is_empty() {
+        return Ok(());
+    }
+    out.write_str("<ul class=\"tiles\">")?;
+    for (name, value) in highlights {
+        write!(out, "<li><b>{}</b>{}</li>", Escaped(value), Escaped(name))?;
+    }
+    out.write_str("</ul>\n")
 }
 
 /// A table of names and values.
@@ -184,7 +236,7 @@ fn seconds(ms: u64) -> f64 {
     float(ms) / 1000.0
 }
 
-fn throughput(out: &mut String, moments: &[Moment]) -> fmt::Result {
+fn throughput(out: &mut String, moments: &[Moment], ceiling_per_s: Option<u64>) -> fmt::Result {
     let heading = "Throughput over time";
     if moments.is_empty() {
         return missing(out, heading);
@@ -195,17 +247,27 @@ fn throughput(out: &mut String, moments: &[Moment]) -> fmt::Result {
         rates.iter().fold((f64::MAX, 0.0_f64), |(least, most), rate| (least.min(*rate), most.max(*rate)));
     let records = moments.iter().map(|moment| moment.records).fold(0, u64::saturating_add);
     let time = moments.iter().map(|moment| moment.interval_ms).fold(0, u64::saturating_add);
-    let seen = format!(
+    let mut seen = format!(
         "{} records/s on average over {}; {} in the slowest interval, {} in the fastest.",
         number(rate(records, time)),
         Unit::Seconds.label(seconds(time)),
         number(least),
         number(most)
     );
+    if ceiling_per_s.is_some_and(|ceiling| float(ceiling) < rate(records, time)) {
+        seen.push_str(
+            " That is above the ceiling, which was measured while the machine was busy: run it on an idle one.",
+        );
+    }
+    let mut series = vec![Series { name: "answered", style: Style::First, points: points.clone().collect() }];
+    if let Some(ceiling) = ceiling_per_s {
+        let level = points.map(|(at, _)| (at, Some(float(ceiling)))).collect();
+        series.push(Series { name: "ceiling: verifying and nothing else", style: Style::Aid, points: level });
+    }
     let chart = Chart {
-        x: Axis::linear("time since the start", Unit::Seconds),
+        x: Axis::linear("time since the warm-up", Unit::Seconds),
         y: Axis::linear("records/s", Unit::Count),
-        series: vec![Series { name: "records/s", style: Style::First, points: points.collect() }],
+        series,
     };
     section(out, heading, &seen, &chart)
 }
@@ -220,12 +282,12 @@ fn latency(out: &mut String, moments: &[Moment]) -> fmt::Result {
         moments.iter().map(|moment| (seconds(moment.at_ms), latency(moment))).collect()
     };
     let seen = format!(
-        "The worst interval ended at {}: its 99th percentile was {}. A line breaks where nothing was answered.",
+        "The worst interval began at {}: its 99th percentile was {}. A line breaks where nothing was answered.",
         Unit::Seconds.label(seconds(worst.at_ms)),
         Unit::Micros.label(float(worst.p99_us))
     );
     let chart = Chart {
-        x: Axis::linear("time since the start", Unit::Seconds),
+        x: Axis::linear("time since the warm-up", Unit::Seconds),
         y: Axis::log("latency, log scale", Unit::Micros),
         series: vec![
             Series { name: "p50", style: Style::First, points: points(|moment| moment.p50_us) },
@@ -302,14 +364,15 @@ fn load_done(out: &mut String, curve: &[LoadPoint]) -> fmt::Result {
     };
     section(out, heading, &seen, &chart)?;
     out.write_str(
-        "<table class=\"figures\"><tr><th>offered/s</th><th>answered/s</th><th>p50</th><th>p99</th><th>p99.9</th></tr>",
+        "<div class=\"wide\"><table class=\"figures\"><tr><th>records/s offered</th><th>records/s answered</th>\
+         <th>p50 latency</th><th>p99</th><th>p99.9</th></tr>",
     )?;
     for point in curve {
-        write!(out, "<tr><td>{}</td><td>{}</td>", point.offered_per_s, point.done_per_s)?;
+        write!(out, "<tr><td>{}</td><td>{}</td>", grouped(point.offered_per_s), grouped(point.done_per_s))?;
         for latency in [point.p50_us, point.p99_us, point.p999_us] {
             write!(out, "<td>{}</td>", Unit::Micros.label(float(latency)))?;
         }
         out.write_str("</tr>")?;
     }
-    out.write_str("</table>\n")
+    out.write_str("</table></div>\n")
 }

@@ -6,10 +6,10 @@ use super::axis::{Axis, Scale};
 use std::fmt::{self, Write as _};
 
 const WIDTH: f64 = 860.0;
-const HEIGHT: f64 = 330.0;
+const HEIGHT: f64 = 320.0;
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = 34.0;
-const TOP: f64 = 34.0;
+const TOP: f64 = 26.0;
 const BOTTOM: f64 = 50.0;
 /// Points of all lines together that are drawn as dots, with their values to be read by pointing at them.
 const DOT_COUNT_MAX: usize = 200;
@@ -73,14 +73,18 @@ impl Chart {
         let points = || self.series.iter().flat_map(|series| &series.points);
         let values = || points().filter_map(|(_, value)| *value);
         let field = Field { x: self.x.scale(points().map(|(x, _)| *x)), y: self.y.scale(values()) };
-        write!(out, "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\"><title>{}</title>", Escaped(name))?;
-        self.draw_axes(&field, out)?;
         self.draw_legend(out)?;
+        write!(
+            out,
+            "<div class=\"wide\"><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\"><title>{}</title>",
+            Escaped(name)
+        )?;
+        self.draw_axes(&field, out)?;
         let with_dots = points().count() <= DOT_COUNT_MAX;
         for series in &self.series {
             series.draw(&field, with_dots, out)?;
         }
-        out.write_str("</svg>")?;
+        out.write_str("</svg></div>")?;
         if values().any(|value| field.y.is_below(value)) {
             let end = field.y.marks.first().copied().unwrap_or_default();
             write!(out, "<p class=\"note\">What is below {} is drawn there.</p>", Escaped(&field.y.label(end)))?;
@@ -104,21 +108,20 @@ impl Chart {
         }
         let (x, y) = (f64::midpoint(LEFT, right), HEIGHT - 8.0);
         write!(out, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"middle\">{}</text>", Escaped(self.x.title))?;
-        write!(out, "<text x=\"{LEFT}\" y=\"16\">{}</text>", Escaped(self.y.title))
+        write!(out, "<text x=\"{LEFT}\" y=\"12\">{}</text>", Escaped(self.y.title))
     }
 
+    /// Beside the chart and not in it, so that it wraps on a narrow screen; a single line is named by its axis.
     fn draw_legend(&self, out: &mut String) -> fmt::Result {
-        let mut x = WIDTH - RIGHT;
-        for series in self.series.iter().rev() {
-            // Letters of 12 px are some 7 px wide.
-            let width = series.name.chars().fold(0.0, |width, _| width + 7.0);
-            let class = series.style.class();
-            write!(out, "<text x=\"{x:.1}\" y=\"16\" text-anchor=\"end\">{}</text>", Escaped(series.name))?;
-            let (from, to) = (x - width - 34.0, x - width - 8.0);
-            write!(out, "<line class=\"line {class}\" x1=\"{from:.1}\" x2=\"{to:.1}\" y1=\"12\" y2=\"12\"/>")?;
-            x = from - 20.0;
+        if self.series.len() < 2 {
+            return Ok(());
         }
-        Ok(())
+        out.write_str("<ul class=\"legend\">")?;
+        for series in &self.series {
+            write!(out, "<li><svg viewBox=\"0 0 28 8\"><line class=\"line {}\" x1=\"1\"", series.style.class())?;
+            write!(out, " x2=\"27\" y1=\"4\" y2=\"4\"/></svg>{}</li>", Escaped(series.name))?;
+        }
+        out.write_str("</ul>")
     }
 }
 

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::float_arithmetic, clippy::float_cmp, reason = "tests")]
 
 use super::axis::{Axis, Unit, linear_marks, log_marks, number};
-use super::{LoadPoint, Moment, Report, render, write};
+use super::{LoadPoint, Moment, Report, duration, grouped, render, write};
 
 fn page(report: &Report) -> String {
     let mut page = String::new();
@@ -34,6 +34,11 @@ fn check(page: &str) {
     assert!(!page.contains("http") && !page.contains("<script"), "nothing from elsewhere, nothing that runs");
 }
 
+/// Charts, without the strokes of their legends.
+fn charts(page: &str) -> usize {
+    page.matches("<svg viewBox=\"0 0 860 ").count()
+}
+
 fn moment(at_ms: u64, records: u64, p50_us: u64, p99_us: u64) -> Moment {
     Moment { at_ms, interval_ms: 250, records, p50_us, p99_us }
 }
@@ -45,6 +50,9 @@ fn point(offered_per_s: u64, done_per_s: u64, p50_us: u64) -> LoadPoint {
 fn full() -> Report {
     Report {
         title: "Annals bench: records of 256 bytes".to_owned(),
+        question: "How many records a second are durable.".to_owned(),
+        highlights: vec![("records/s, durable", "282,000".to_owned()), ("99th percentile", "90 ms".to_owned())],
+        ceiling_per_s: Some(480_000),
         command: "annals bench --mode records --seconds 10 --report report.html".to_owned(),
         machine: vec![("cores".to_owned(), "2".to_owned()), ("kernel".to_owned(), "Linux 6.18".to_owned())],
         summary: vec![("records/s".to_owned(), "282,000".to_owned())],
@@ -61,11 +69,24 @@ fn full() -> Report {
 #[test]
 fn all_that_is_measured_is_shown() {
     let page = page(&full());
-    assert_eq!(page.matches("<svg").count(), 5);
+    assert_eq!(charts(&page), 5);
     assert!(!page.contains("Not measured"));
-    for words in
-        ["records/s on average over 10 s", "p99.9", "99.99%", "99%", "50%", "log scale", "99.99% of the records"]
-    {
+    for words in [
+        "records/s on average over 10 s",
+        "p99.9",
+        "99.99%",
+        "99%",
+        "50%",
+        "log scale",
+        "99.99% of the records",
+        "How many records",
+        "282,000",
+        "99th percentile",
+        "ceiling: verifying",
+        "--mode records",
+        "Linux 6.18",
+        "270,000",
+    ] {
         assert!(page.contains(words), "{words}");
     }
 }
@@ -73,9 +94,15 @@ fn all_that_is_measured_is_shown() {
 #[test]
 fn what_is_not_measured_is_left_out_and_said() {
     let empty = page(&Report::default());
-    assert_eq!((empty.matches("<svg").count(), empty.matches("Not measured").count()), (0, 7));
+    assert_eq!((charts(&empty), empty.matches("Not measured").count()), (0, 7));
     let silent = page(&Report { over_time: vec![moment(250, 0, 0, 0)], ..Report::default() });
-    assert_eq!((silent.matches("<svg").count(), silent.matches("Not measured").count()), (1, 6));
+    assert_eq!((charts(&silent), silent.matches("Not measured").count()), (1, 6));
+}
+
+#[test]
+fn more_than_the_ceiling_is_not_passed_over() {
+    let busy = |ceiling| page(&Report { ceiling_per_s: ceiling, ..full() }).contains("was busy");
+    assert_eq!([Some(480_000), Some(100_000), None].map(busy), [false, true, false]);
 }
 
 #[test]
@@ -105,7 +132,7 @@ fn odd_figures_make_a_whole_page() {
         page(report);
     }
     assert!(page(reports.get(1).unwrap()).contains("is drawn there"), "latencies of 0 are said to be drawn elsewhere");
-    assert_eq!(page(reports.first().unwrap()).matches("<svg").count(), 5);
+    assert_eq!(charts(&page(reports.first().unwrap())), 5);
 }
 
 #[test]
@@ -113,6 +140,8 @@ fn text_is_never_markup() {
     let evil = "<script>alert('x')</script>\" & \u{0}".to_owned();
     let report = Report {
         title: evil.clone(),
+        question: evil.clone(),
+        highlights: vec![("evil", evil.clone())],
         command: evil.clone(),
         machine: vec![(evil.clone(), evil.clone())],
         summary: vec![(evil.clone(), evil)],
@@ -182,6 +211,8 @@ fn labels_are_short_and_have_units() {
         assert_eq!(unit.label(value), label);
     }
     assert_eq!(number(999.0), "999");
+    assert_eq!([0, 999, 1000, 282_000, 1_234_567].map(grouped), ["0", "999", "1,000", "282,000", "1,234,567"]);
+    assert_eq!((duration(66), duration(1500)), ("66 µs".to_owned(), "1.5 ms".to_owned()));
 }
 
 #[test]
