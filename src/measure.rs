@@ -3,8 +3,10 @@
 //! The same library calls and the same device that the engine uses, with nothing of the engine around them. A figure of the
 //! engine means something only beside these, measured in the same run.
 
+mod paced;
 mod reading;
 
+pub use paced::{PacedWrites, paced_writes};
 pub use reading::{ReadSpeed, hash_records_per_s, read_speed};
 
 use crate::ledger::open_device;
@@ -120,24 +122,38 @@ pub fn per_second(count: u64, time: Duration) -> u64 {
 ///
 /// [`OpenError`] if the disk has no room, or fails.
 pub fn disk_speed(directory: &Path, choice: DeviceChoice, time: Duration) -> Result<DiskSpeed, OpenError> {
+    on_scratch(directory, choice, |device, size| measure(device, size, time))
+}
+
+/// Does this with a device and a segment of so many bytes that were written before, in a directory of its own.
+fn on_scratch<T>(
+    directory: &Path,
+    choice: DeviceChoice,
+    measure: impl FnOnce(&mut dyn Device, u64) -> Result<T, DiskError>,
+) -> Result<T, OpenError> {
     let scratch = directory.join(format!(".annals-measure-{}", std::process::id()));
     std::fs::create_dir(&scratch)
         .map_err(|source| OpenError::System { operation: "make a scratch directory", source })?;
-    let measured = measure(&scratch, choice, time);
+    let measured = prepare(&scratch, choice)
+        .and_then(|(mut device, size)| measure(device.as_mut(), size).map_err(OpenError::from));
     let removed = std::fs::remove_dir_all(&scratch);
-    let speed = measured?;
+    let measured = measured?;
     removed.map_err(|source| OpenError::System { operation: "remove the scratch directory", source })?;
-    Ok(speed)
+    Ok(measured)
 }
 
-fn measure(scratch: &Path, choice: DeviceChoice, time: Duration) -> Result<DiskSpeed, OpenError> {
+/// A segment whose zeros were written, as a runway writes them, and its size.
+fn prepare(scratch: &Path, choice: DeviceChoice) -> Result<(Box<dyn Device>, u64), OpenError> {
     let disk = Arc::new(FileDisk::new(scratch, Access::Write));
     let room = disk.available()? / 2;
     let size = DISK_SIZE.min(1 << (63 - room.max(SEGMENT_SIZE_MIN).leading_zeros()));
     disk.create_segment(0, size, &[0; PAGE_SIZE])?;
     let mut device = open_device(&disk, choice)?.device;
-    // Twice over the same space: the first pass writes the zeros that a runway would have written.
     stream(device.as_mut(), size, WriteKind::Runway, None)?;
+    Ok((device, size))
+}
+
+fn measure(device: &mut dyn Device, size: u64, time: Duration) -> Result<DiskSpeed, DiskError> {
     let mut latencies = Vec::new();
     let (mut completions, start) = (Vec::new(), now());
     for number in 0..LATENCY_WRITE_COUNT {
@@ -150,21 +166,25 @@ fn measure(scratch: &Path, choice: DeviceChoice, time: Duration) -> Result<DiskS
             buffer: filled(PAGE_SIZE),
             kind: WriteKind::Data,
         })?;
-        wait_for_one(device.as_mut(), &mut completions)?;
+        wait_for_one(device, &mut completions)?;
         latencies.push(micros(now().saturating_duration_since(began)));
         if time / 2 < now().saturating_duration_since(start) {
             break;
         }
     }
     latencies.sort_unstable();
-    let at = |percent: usize| latencies.get(latencies.len().saturating_sub(1) * percent / 100).copied().unwrap_or(0);
-    let (bytes, took) = stream(device.as_mut(), size, WriteKind::Data, Some(time / 2))?;
+    let (bytes, took) = stream(device, size, WriteKind::Data, Some(time / 2))?;
     Ok(DiskSpeed {
         device: device.name(),
-        durable_4k_write_us_p50: at(50),
-        durable_4k_write_us_p99: at(99),
+        durable_4k_write_us_p50: percentile(&latencies, 50),
+        durable_4k_write_us_p99: percentile(&latencies, 99),
         mb_per_s: per_second(bytes, took) / 1_000_000,
     })
+}
+
+/// A percentile of what was sorted; 0 of nothing.
+fn percentile(sorted: &[u64], percent: usize) -> u64 {
+    sorted.get(sorted.len().saturating_sub(1) * percent / 100).copied().unwrap_or(0)
 }
 
 fn filled(size: usize) -> PageBuffer {

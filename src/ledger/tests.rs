@@ -192,7 +192,7 @@ fn what_waits_is_answered_when_the_thread_that_verifies_panics() {
         let mut appender = ledger.appender().unwrap();
         let verifying = Verifying::begin(&ledger.shared);
         let records = [record(ledger.id(), 0), record(ledger.id(), 1)];
-        let pending = appender.append_batch(&[&records[0], &records[1]]);
+        let pending = appender.append_batch(&[&records[0], &records[1]]).unwrap();
         // Until the engine has nothing to do and sleeps: nobody was woken, since somebody verifies.
         std::thread::scope(|scope| {
             let thread = scope.spawn(move || {

@@ -22,6 +22,7 @@ fn produce(mut appender: Appender, id: LedgerId, author: u8) -> Vec<(u64, Ack)> 
                 std::thread::yield_now();
                 continue;
             }
+            Err(Refusal::Closed) => return acks,
             answers => answers.unwrap(),
         };
         for (nonce, answer) in nonces.into_iter().zip(answers) {

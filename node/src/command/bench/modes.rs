@@ -57,6 +57,7 @@ fn at_rate(rig: &mut Rig) -> Result<Outcome, CommandError> {
     let ran = rig.run(Split::Even, rig.plan.span, |sources, phase, thread| {
         open::at_rate(sources, phase, Schedule::new(rate, thread, phase.threads))
     })?;
+    let alone = rig.paced_writes(&ran, rate)?;
     let mut outcome = outcome(ran, Some(saturation))?;
     let tally = &outcome.tally;
     let late_us = tally.late_us.value_at_quantile(0.99);
@@ -67,12 +68,20 @@ fn at_rate(rig: &mut Rig) -> Result<Outcome, CommandError> {
         "refused_attempts": tally.pushed_back,
         "late_us": late_us,
         "unsent": tally.unsent,
+        "disk_alone_us": { "p50": alone.us_p50, "p99": alone.us_p99, "max": alone.us_max },
     }));
     outcome.summary = vec![
         ("offered", format!("{rate} records/s at a constant rate, {} of saturation", ratio(rate, saturation))),
         ("saturation", format!("{saturation} records/s")),
         ("sent late", format!("{late_us} us behind schedule (99th percentile); latencies count from the schedule")),
         ("pushed back", format!("{} attempts; {} records never sent", tally.pushed_back, tally.unsent)),
+        (
+            "disk alone",
+            format!(
+                "{} us (median), {} us (99th percentile) for as many bytes as constantly, with no ledger",
+                alone.us_p50, alone.us_p99
+            ),
+        ),
     ];
     Ok(outcome)
 }

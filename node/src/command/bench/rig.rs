@@ -15,7 +15,8 @@ use super::tally::Tally;
 use super::workload::{Workload, creation};
 use super::{afterwards, closed, curve, machine, modes};
 use crate::exit::CommandError;
-use annals::{Ledger, Options, Written};
+use annals::measure::{PacedWrites, paced_writes};
+use annals::{DeviceChoice, Ledger, Options, Written};
 use serde_json::{Map, Value};
 use std::path::Path;
 use std::sync::Arc;
@@ -164,6 +165,13 @@ impl Rig {
         let span = self.plan.saturation();
         let ran = self.run(Split::Even, span, closed::flood)?;
         Ok(merged(&ran.tallies)?.records_per_s().max(1))
+    }
+
+    /// What the disk alone makes of as many bytes as constantly as this phase wrote them.
+    pub(crate) fn paced_writes(&self, ran: &Ran, rate: u64) -> Result<PacedWrites, CommandError> {
+        let bytes_per_s = rate * (ran.written.data / ran.acknowledged.max(1));
+        let dir = self.place.ledger.parent().unwrap_or(&self.place.ledger);
+        Ok(paced_writes(dir, DeviceChoice::Best, bytes_per_s, self.plan.span.time)?)
     }
 
     /// Closes the ledger, opens it again, and compares.
