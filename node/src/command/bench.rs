@@ -90,7 +90,7 @@ pub(crate) fn measure(bench: &Bench, load: Load, dir: &Path) -> Result<Figures, 
 
 fn report(load: Load, figures: Figures, dir: &Path) -> Report {
     let arguments: Vec<_> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    let Figures { summary, device, over_time, highlights, percentiles, load_curve, verify_records_per_s, .. } = figures;
+    let Figures { summary, device, over_time, highlights, quantiles, load_curve, verify_records_per_s, .. } = figures;
     // A lone record waits for the disk, and a bundle is mostly payload: neither comes near it.
     let is_near = matches!(load, Load::Records | Load::Open | Load::Overload);
     Report {
@@ -102,7 +102,7 @@ fn report(load: Load, figures: Figures, dir: &Path) -> Report {
         machine: machine::facts(dir, device),
         summary,
         over_time,
-        percentiles,
+        quantiles,
         load_curve,
     }
 }

@@ -13,7 +13,7 @@ use annals::measure::per_second;
 use serde_json::{Map, Value, json};
 use std::io::Write as _;
 
-/// Quantiles of a report's chart, which has no place for all of them.
+/// Quantiles of a report, as [`Report::quantiles`](super::report::Report) takes them.
 const QUANTILES: [f64; 16] =
     [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9995, 0.9999];
 
@@ -32,8 +32,8 @@ pub(crate) struct Figures {
     pub(crate) over_time: Vec<Moment>,
     /// What a report shows first: names and values.
     pub(crate) highlights: Vec<(&'static str, String)>,
-    /// Quantiles, and the latency in us that so many records stayed below or at.
-    pub(crate) percentiles: Vec<(f64, u64)>,
+    /// Quantiles from 0 to below 1, rising, and the latency in us that so many records stayed below or at.
+    pub(crate) quantiles: Vec<(f64, u64)>,
     pub(crate) load_curve: Vec<LoadPoint>,
 }
 
@@ -115,7 +115,7 @@ impl Figures {
             ratio_to_ceiling: rates.ratio_to_ceiling,
             over_time: tally.series.moments(),
             highlights: highlights(plan.mode, &rates, &tally),
-            percentiles: QUANTILES.map(|quantile| (quantile, tally.at(quantile))).to_vec(),
+            quantiles: QUANTILES.map(|quantile| (quantile, tally.at(quantile))).to_vec(),
             load_curve,
         }
     }

@@ -35,7 +35,7 @@ pub(crate) struct Report {
     /// The run by intervals, in order.
     pub(crate) over_time: Vec<Moment>,
     /// Quantiles from 0 to below 1, rising, and their latencies in µs.
-    pub(crate) percentiles: Vec<(f64, u64)>,
+    pub(crate) quantiles: Vec<(f64, u64)>,
     /// Latency by offered load, by rising load.
     pub(crate) load_curve: Vec<LoadPoint>,
 }
@@ -43,7 +43,7 @@ pub(crate) struct Report {
 /// One interval of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
-    /// When it began, since the start.
+    /// When it began, since the start of what counts.
     pub(crate) at_ms: u64,
     /// How long it was.
     pub(crate) interval_ms: u64,
@@ -53,6 +53,13 @@ pub(crate) struct Moment {
     pub(crate) p50_us: u64,
     /// Their 99th percentile.
     pub(crate) p99_us: u64,
+}
+
+impl Moment {
+    /// When it ended, since the start of what counts.
+    const fn end_ms(&self) -> u64 {
+        self.at_ms.saturating_add(self.interval_ms)
+    }
 }
 
 /// What one offered load came to.
@@ -177,7 +184,7 @@ fn render(report: &Report, out: &mut String) -> fmt::Result {
     pairs(out, "Figures", &report.summary)?;
     throughput(out, &report.over_time, report.ceiling_per_s)?;
     latency(out, &report.over_time)?;
-    percentiles(out, &report.percentiles)?;
+    percentiles(out, &report.quantiles)?;
     load_latency(out, &report.load_curve)?;
     load_done(out, &report.load_curve)?;
     pairs(out, "Machine", &report.machine)?;
@@ -241,7 +248,8 @@ fn throughput(out: &mut String, moments: &[Moment], ceiling_per_s: Option<u64>) 
     if moments.is_empty() {
         return missing(out, heading);
     }
-    let points = moments.iter().map(|moment| (seconds(moment.at_ms), Some(rate(moment.records, moment.interval_ms))));
+    let points =
+        moments.iter().map(|moment| (seconds(moment.end_ms()), Some(rate(moment.records, moment.interval_ms))));
     let rates: Vec<_> = points.clone().filter_map(|(_, rate)| rate).collect();
     let (least, most) =
         rates.iter().fold((f64::MAX, 0.0_f64), |(least, most), rate| (least.min(*rate), most.max(*rate)));
@@ -279,11 +287,11 @@ fn latency(out: &mut String, moments: &[Moment]) -> fmt::Result {
     };
     let points = |of: fn(&Moment) -> u64| {
         let latency = |moment: &Moment| (0 < moment.records).then(|| float(of(moment)));
-        moments.iter().map(|moment| (seconds(moment.at_ms), latency(moment))).collect()
+        moments.iter().map(|moment| (seconds(moment.end_ms()), latency(moment))).collect()
     };
     let seen = format!(
-        "The worst interval began at {}: its 99th percentile was {}. A line breaks where nothing was answered.",
-        Unit::Seconds.label(seconds(worst.at_ms)),
+        "The worst interval ended at {}: its 99th percentile was {}. A line breaks where nothing was answered.",
+        Unit::Seconds.label(seconds(worst.end_ms())),
         Unit::Micros.label(float(worst.p99_us))
     );
     let chart = Chart {
@@ -298,9 +306,9 @@ fn latency(out: &mut String, moments: &[Moment]) -> fmt::Result {
 }
 
 #[expect(clippy::float_arithmetic, reason = "figures for a chart")]
-fn percentiles(out: &mut String, percentiles: &[(f64, u64)]) -> fmt::Result {
+fn percentiles(out: &mut String, quantiles: &[(f64, u64)]) -> fmt::Result {
     let heading = "Latency by percentile";
-    let drawn: Vec<_> = percentiles.iter().copied().filter(|(quantile, _)| (0.0..1.0).contains(quantile)).collect();
+    let drawn: Vec<_> = quantiles.iter().copied().filter(|(quantile, _)| (0.0..1.0).contains(quantile)).collect();
     let Some((quantile, latency)) = drawn.last() else { return missing(out, heading) };
     let seen = format!(
         "{} of the records were answered within {}.",

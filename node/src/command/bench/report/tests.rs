@@ -56,10 +56,10 @@ fn full() -> Report {
         command: "annals bench --mode records --seconds 10 --report report.html".to_owned(),
         machine: vec![("cores".to_owned(), "2".to_owned()), ("kernel".to_owned(), "Linux 6.18".to_owned())],
         summary: vec![("records/s".to_owned(), "282,000".to_owned())],
-        over_time: (1..=40)
+        over_time: (0..40)
             .map(|at| moment(250 * at, 70_000 - 1000 * (at % 7), 50_000 + 900 * (at % 5), 90_000))
             .collect(),
-        percentiles: vec![(0.0, 40), (0.5, 66), (0.9, 80), (0.99, 150), (0.999, 400), (0.9999, 2100), (1.0, 9000)],
+        quantiles: vec![(0.0, 40), (0.5, 66), (0.9, 80), (0.99, 150), (0.999, 400), (0.9999, 2100), (1.0, 9000)],
         load_curve: (1..=10)
             .map(|step| point(30_000 * step, (30_000 * step).min(270_000), 60 + step * step * step * 20))
             .collect(),
@@ -106,22 +106,31 @@ fn more_than_the_ceiling_is_not_passed_over() {
 }
 
 #[test]
+fn an_interval_is_shown_where_it_ends() {
+    let page = page(&Report { over_time: vec![moment(0, 9, 5, 6), moment(250, 9, 5, 7)], ..Report::default() });
+    for words in ["over 0.5 s", "The worst interval ended at 0.5 s", "p50: 5 µs at 0.25 s", "p99: 7 µs at 0.5 s"] {
+        assert!(page.contains(words), "{words}");
+    }
+    assert!(!page.contains("at 0 s"), "nothing was answered before the start");
+}
+
+#[test]
 fn odd_figures_make_a_whole_page() {
     let huge = u64::MAX;
     let reports = [
         Report {
             over_time: vec![moment(250, 1, 7, 7)],
-            percentiles: vec![(0.5, 7)],
+            quantiles: vec![(0.5, 7)],
             load_curve: vec![point(1, 1, 7)],
             ..full()
         },
-        Report { over_time: vec![moment(250, 1, 0, 0), moment(500, 0, 0, 0), moment(750, 2, 0, 1)], ..full() },
+        Report { over_time: vec![moment(0, 1, 0, 0), moment(250, 0, 0, 0), moment(500, 2, 0, 1)], ..full() },
         Report {
             over_time: vec![moment(huge, huge, huge, huge); 3],
             load_curve: vec![point(huge, huge, huge); 2],
             ..full()
         },
-        Report { percentiles: vec![(0.5, 0), (0.999_999_999, huge), (f64::NAN, 3), (1.5, 3), (-1.0, 3)], ..full() },
+        Report { quantiles: vec![(0.5, 0), (0.999_999_999, huge), (f64::NAN, 3), (1.5, 3), (-1.0, 3)], ..full() },
         Report {
             load_curve: vec![point(0, 0, 0)],
             over_time: vec![Moment { interval_ms: 0, ..moment(0, 5, 1, 1) }],
