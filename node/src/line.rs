@@ -3,6 +3,7 @@
 use annals::Vkey;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Annals orders signed records into a durable, hash-chained ledger and proves offline what it recorded.
 ///
@@ -445,12 +446,12 @@ pub(crate) struct Bench {
     /// What to measure
     #[arg(long)]
     pub(crate) mode: Mode,
-    /// How long what counts is measured, once the records are signed
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    pub(crate) seconds: u64,
-    /// How long the ledger is under load before that, without being counted
-    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=60))]
-    pub(crate) warmup: u64,
+    /// All but reopen: how long what counts is measured, once the records are signed; 10 unless given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) seconds: Option<u64>,
+    /// With a load: how long the ledger is under it before that, without being counted; 1 unless given
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=60))]
+    pub(crate) warmup: Option<u64>,
     /// With open: records a second, of all threads together; 0.4 of saturation unless given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub(crate) rate: Option<u64>,
@@ -466,22 +467,22 @@ pub(crate) struct Bench {
     /// Where the ledger and the prepared records go; the records are kept there and used again
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
-    /// Bytes of a payload, or of an item of a bundle
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(8..=1_048_576))]
-    pub(crate) payload: u32,
-    /// Authors
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    pub(crate) authors: u32,
-    /// Threads that append; the default suits the mode; an attacker has one more of its own
+    /// All but reopen: bytes of a payload, or of an item of a bundle; 256 unless given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(8..=1_048_576))]
+    pub(crate) payload: Option<u32>,
+    /// All but reopen: authors; 64 unless given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) authors: Option<u32>,
+    /// With a load: threads that append, no more than sources; the default suits the mode; an attacker has one more of its own
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) producers: Option<u32>,
-    /// Appenders that those threads drive; as many as threads unless given, 4 with overload, 8 with an attack
+    /// With a load: appenders that those threads drive; as many as threads unless given, 4 with overload, 8 with an attack
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) sources: Option<u32>,
-    /// With bundles: items of a bundle; 1000 unless given
+    /// With bundles: items of a bundle; 1000 unless given, or as many as fit a record
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=4096))]
     pub(crate) items: Option<u16>,
-    /// Write a report to read in a browser; with a load also latency at 0.1 to 1.1 of saturation
+    /// With a load: write a report to read in a browser, with latency at 0.1 to 1.1 of saturation where that is measured
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
     /// With read, follow and check: records of the ledger; as suits the payload unless given
@@ -496,6 +497,23 @@ pub(crate) struct Bench {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl Bench {
+    /// How long what counts is measured.
+    pub(crate) fn time(&self) -> Duration {
+        Duration::from_secs(self.seconds.unwrap_or(10))
+    }
+
+    /// Bytes of a payload, or of an item.
+    pub(crate) fn payload_size(&self) -> u32 {
+        self.payload.unwrap_or(256)
+    }
+
+    /// Authors of the records.
+    pub(crate) fn author_count(&self) -> u32 {
+        self.authors.unwrap_or(64)
+    }
 }
 
 /// Reads a vkey; clap's own parsing would hide which part is wrong.

@@ -5,10 +5,10 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
-/// Figures of one mode, over a ledger of few records that is kept in the directory.
+/// Figures of one mode, over a small ledger that is kept in the directory.
 fn figures(directory: &Path, mode: &str) -> Value {
-    let arguments =
-        ["bench", "--json", "--seconds", "1", "--records", "3000", "--authors", "3", "--gib", "0", "--mode", mode];
+    let size = if mode == "reopen" { "--gib 0" } else { "--seconds 1 --records 3000 --authors 3" };
+    let arguments = ["bench", "--json", "--mode", mode].into_iter().chain(size.split(' '));
     let output =
         Command::new(env!("CARGO_BIN_EXE_annals")).args(arguments).arg("--dir").arg(directory).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -82,4 +82,27 @@ fn without_json_each_figure_has_a_line() {
     let output = command.args(arguments).arg(directory.path()).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.lines().any(|line| line.starts_with("get_us.p50 ")), "{text}");
+}
+
+#[test]
+fn what_a_mode_has_no_use_for_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    for (arguments, words) in [
+        ("--mode read --warmup 1", "--warmup"),
+        ("--mode follow --sources 2", "--sources"),
+        ("--mode check --producers 2", "--producers"),
+        ("--mode read --report report.html", "--report"),
+        ("--mode read --gib 1", "--records"),
+        ("--mode reopen --seconds 3", "--gib"),
+        ("--mode reopen --payload 64", "--gib"),
+        ("--mode reopen --authors 2", "--gib"),
+        ("--mode reopen --records 5", "--gib"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_annals"));
+        let made = directory.path().join("made");
+        let output = command.arg("bench").args(arguments.split(' ')).arg("--dir").arg(&made).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{arguments}: {said}");
+        assert!(said.contains(words) && !made.exists(), "{arguments}: {said}");
+    }
 }

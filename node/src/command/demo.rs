@@ -165,15 +165,15 @@ impl Demo {
         self.title("Throughput, beside what the machine can do at all")?;
         let bench = Bench {
             mode: Mode::Records,
-            seconds: SECONDS,
-            warmup: 0,
+            seconds: Some(SECONDS),
+            warmup: Some(0),
             rate: None,
             times: None,
             nonces: Nonces::Rising,
             bad: None,
             dir: None,
-            payload: 256,
-            authors: 64,
+            payload: None,
+            authors: None,
             producers: None,
             sources: None,
             items: None,
@@ -190,7 +190,7 @@ impl Demo {
         let (reached, ceiling) = (figures.records_per_s, figures.verify_records_per_s);
         self.say(&format!("{reached} records/s verified, ordered and durable"))?;
         self.say(&format!(
-            "{ceiling} records/s if both cores did nothing but verify: {} of the ceiling",
+            "{ceiling} records/s if all cores did nothing but verify: {} of the ceiling",
             figures.ratio_to_ceiling
         ))?;
         // The signed records are large, and of no use to anybody who looks at the rest.

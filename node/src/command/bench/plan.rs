@@ -10,6 +10,8 @@ use crate::exit::CommandError;
 use crate::line::{Bench, Mode, Nonces};
 use std::time::Duration;
 
+/// How long a ledger is under load before it counts, unless the command line says so.
+const WARMUP: Duration = Duration::from_secs(1);
 /// How long saturation is measured before a load that is given as a part of it.
 const SATURATION: Duration = Duration::from_secs(2);
 /// The longest step of a load curve; in a run of less than ten times that, a tenth of it.
@@ -78,7 +80,7 @@ impl Plan {
     pub(crate) fn of(bench: &Bench, mode: Load) -> Result<Self, CommandError> {
         refuse(
             bench.records.is_some() || bench.gib.is_some(),
-            "--records and --gib are for modes that read; say one of those, or leave them out",
+            "--records and --gib are for modes that read: read, follow, check; reopen; say one of those, or leave them out",
         )?;
         let attack = match (bench.nonces, bench.bad) {
             (Nonces::Rising, None) => None,
@@ -107,7 +109,7 @@ impl Plan {
         let shape = shape(bench, mode, attack.is_some())?;
         refuse(attack.is_some() && shape.sources < 2, "an attack needs others beside it; say --sources 2 or more")?;
         let threads = bench.producers.unwrap_or(fitted_threads(mode)).min(shape.sources) as usize;
-        let span = Span { warmup: Duration::from_secs(bench.warmup), time: Duration::from_secs(bench.seconds) };
+        let span = Span { warmup: bench.warmup.map_or(WARMUP, Duration::from_secs), time: bench.time() };
         let curve = bench.report.is_some() && attack.is_none() && mode != Load::Latency;
         let times = bench.times.unwrap_or(TIMES);
         Ok(Self { mode, shape, threads, span, attack, rate: bench.rate, times, curve })
@@ -182,11 +184,16 @@ fn fitted_threads(mode: Load) -> u32 {
 }
 
 fn shape(bench: &Bench, mode: Load, attack: bool) -> Result<Shape, CommandError> {
-    let items = if mode == Load::Bundles { bench.items.unwrap_or(ITEMS) } else { 1 };
+    let (payload, authors) = (bench.payload_size(), bench.author_count());
     // A bundle fits a record: fewer items if they are large.
-    let entry = bench.payload as usize + annals::limits::BUNDLE_ENTRY_SIZE;
+    let entry = payload as usize + annals::limits::BUNDLE_ENTRY_SIZE;
     let fitting = u16::try_from(annals::limits::PAYLOAD_SIZE_MAX / entry).unwrap_or(u16::MAX).max(1);
-    if bench.sources.is_some_and(|sources| bench.authors < sources) {
+    refuse(
+        bench.items.is_some_and(|items| fitting < items),
+        "so many items of that size do not fit a record; say fewer --items, or a smaller --payload",
+    )?;
+    let items = if mode == Load::Bundles { bench.items.unwrap_or(ITEMS.min(fitting)) } else { 1 };
+    if bench.sources.is_some_and(|sources| authors < sources) {
         return usage("an author's records go through one source; say no more --sources than --authors");
     }
     let threads = bench.producers.unwrap_or(fitted_threads(mode));
@@ -197,8 +204,8 @@ fn shape(bench: &Bench, mode: Load, attack: bool) -> Result<Shape, CommandError>
     } else {
         threads
     };
-    let sources = bench.sources.unwrap_or(fitted).min(bench.authors);
-    Ok(Shape { payload: bench.payload, items: items.min(fitting), authors: bench.authors, sources })
+    let sources = bench.sources.unwrap_or(fitted).min(authors);
+    Ok(Shape { payload, items, authors, sources })
 }
 
 #[cfg(test)]
@@ -221,6 +228,7 @@ mod tests {
             "--mode overload --rate 1000",
             "--mode records --times 3",
             "--mode records --items 256",
+            "--mode bundles --items 256 --payload 4096",
             "--mode latency --bad 10",
             "--mode bundles --nonces stale",
             "--mode records --bad 10 --nonces stale",
@@ -242,6 +250,7 @@ mod tests {
             ("--mode bundles", (2, 2, 1000)),
             ("--mode bundles --items 256", (2, 2, 256)),
             ("--mode bundles --payload 1048576", (2, 2, 1)),
+            ("--mode bundles --items 255 --payload 4096", (2, 2, 255)),
             ("--mode records --producers 3", (3, 3, 1)),
             ("--mode records --producers 3 --authors 2", (2, 2, 1)),
             ("--mode records --sources 8", (8, 1, 1)),

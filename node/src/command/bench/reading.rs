@@ -26,16 +26,30 @@ const NANOS_MAX: u64 = 60_000_000_000;
 
 /// Refuses what has no meaning for a mode that reads.
 pub(crate) fn judge(bench: &Bench) -> Result<(), CommandError> {
-    let is_load = bench.rate.is_some()
+    let is_load = bench.warmup.is_some()
+        || bench.rate.is_some()
         || bench.times.is_some()
         || bench.items.is_some()
         || bench.bad.is_some()
         || bench.nonces == Nonces::Stale
+        || bench.producers.is_some()
+        || bench.sources.is_some()
         || bench.report.is_some();
     if is_load {
-        let words =
-            "--rate, --times, --items, --bad, --nonces and --report are for modes that load a ledger; leave them out";
-        return Err(CommandError::Usage(words));
+        return Err(CommandError::Usage(
+            "--warmup, --rate, --times, --items, --bad, --nonces, --producers, --sources and --report are for modes that \
+             load a ledger; leave them out",
+        ));
+    }
+    let is_sized = bench.seconds.is_some() || bench.payload.is_some() || bench.authors.is_some();
+    if bench.mode == Mode::Reopen && (is_sized || bench.records.is_some()) {
+        return Err(CommandError::Usage(
+            "--mode reopen takes as long as its rounds and has records of its own; of --seconds, --payload, --authors and \
+             --records leave out all, and say --gib",
+        ));
+    }
+    if bench.mode != Mode::Reopen && bench.gib.is_some() {
+        return Err(CommandError::Usage("--gib is for --mode reopen; say --records, or leave it out"));
     }
     Ok(())
 }

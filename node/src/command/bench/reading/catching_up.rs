@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use std::fs::File;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::time::Duration;
 
 /// Counts what it is handed, up to a seq.
 struct Counter {
@@ -57,7 +56,7 @@ pub(super) fn measure(bench: &Bench, dir: &Path) -> Result<Value, CommandError> 
     if records != prepared.newest.size || position.root != Some(prepared.newest.root) {
         return Err(CommandError::Bench("the follower did not see every record; no figure is given"));
     }
-    let ceiling = read_speed(&prepared.path, prepared.newest.end, Duration::from_secs(bench.seconds) / 5)?;
+    let ceiling = read_speed(&prepared.path, prepared.newest.end, bench.time() / 5)?;
     Ok(json!({
         "mode": "follow",
         "cold": forgotten,

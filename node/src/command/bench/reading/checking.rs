@@ -28,7 +28,7 @@ struct Checked {
 pub(super) fn measure(bench: &Bench, dir: &Path) -> Result<Value, CommandError> {
     let prepared = prepare(bench, dir)?;
     let (bare, full) = (check(&prepared, false)?, check(&prepared, true)?);
-    let time = Duration::from_secs(bench.seconds) / 5;
+    let time = bench.time() / 5;
     let count = sample_count(prepared.shape.record_size()).min(prepared.records()).max(1);
     let bytes = Arc::new(Workload::prepare(dir, prepared.id, prepared.shape, count)?).sample(count)?;
     let records: Vec<&[u8]> = bytes.chunks_exact(prepared.shape.record_size()).collect();

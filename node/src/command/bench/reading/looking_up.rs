@@ -23,7 +23,7 @@ const OTHER: CommandError = CommandError::Bench("another record was read than wa
 pub(super) fn measure(bench: &Bench, dir: &Path) -> Result<Value, CommandError> {
     let prepared = prepare(bench, dir)?;
     let reader = Reader::open(&prepared.path)?;
-    let time = Duration::from_secs(bench.seconds) / 5;
+    let time = bench.time() / 5;
     let scanned = scan(&reader, &prepared, time)?;
     let mut random = Random::new(prepared.newest.size);
     let get = Answers::ask(time, || looked_at(&reader.get(random.seq())?, random.last).map(drop))?;

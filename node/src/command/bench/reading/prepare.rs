@@ -38,8 +38,8 @@ impl Prepared {
 
 /// Finds a ledger of enough records in the directory, or makes one.
 pub(super) fn prepare(bench: &Bench, dir: &Path) -> Result<Prepared, CommandError> {
-    let count = bench.records.unwrap_or_else(|| RECORDS.min(PAYLOAD_BYTES / u64::from(bench.payload)).max(1));
-    let shape = Shape { payload: bench.payload, items: 1, authors: bench.authors, sources: 1 };
+    let count = bench.records.unwrap_or_else(|| RECORDS.min(PAYLOAD_BYTES / u64::from(bench.payload_size())).max(1));
+    let shape = Shape { payload: bench.payload_size(), items: 1, authors: bench.author_count(), sources: 1 };
     let path = dir.join(format!("reading-{}-{}", shape.payload, shape.authors));
     let fits = Reader::open(&path).is_ok_and(|reader| count < reader.next_seq());
     if !fits {
