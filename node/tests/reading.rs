@@ -1,9 +1,12 @@
 //! The benches of reading, tiny: they run, check what they read, and print what they say they print.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
 use serde_json::Value;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// Figures of one mode, over a small ledger that is kept in the directory.
 fn figures(directory: &Path, mode: &str) -> Value {
@@ -105,4 +108,29 @@ fn what_a_mode_has_no_use_for_is_refused() {
         assert_eq!(output.status.code(), Some(64), "{arguments}: {said}");
         assert!(said.contains(words) && !made.exists(), "{arguments}: {said}");
     }
+}
+
+#[test]
+fn a_bench_that_ends_leaves_no_writer_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    figures(directory.path(), "reopen");
+    // Linux counts a process as orphaned when the thread that started it has ended (prctl(2), PR_SET_PDEATHSIG).
+    let ledger = directory.path().join("reopen-0");
+    let starting = std::thread::spawn(move || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_annals"));
+        command.args(["bench", "--mode", "reopen", "--victim"]).arg(ledger);
+        let mut writer = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let mut out = BufReader::new(writer.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        assert!(line.trim().parse::<u64>().is_ok(), "it appends: {line}");
+        writer
+    });
+    let mut writer = starting.join().unwrap();
+    let ended = (0..500).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        writer.try_wait().unwrap()
+    });
+    writer.kill().unwrap();
+    assert_eq!(ended.and_then(|status| status.signal()), Some(9), "it is killed with whoever started it");
 }

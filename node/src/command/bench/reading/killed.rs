@@ -6,12 +6,13 @@
 //! them takes little of the time in which ledgers are made.
 
 use super::{millis, prepare};
-use crate::command::bench::clock::now;
+use crate::command::bench::clock::{nanos, now, rest};
 use crate::command::bench::workload::{creation, fixed_key};
 use crate::exit::CommandError;
 use crate::line::Bench;
 use annals::limits::SEGMENT_SIZE_MIN;
 use annals::{Appender, Creation, Kind, Ledger, Options, Pending, RecordBuilder, Refusal, SigningKey, write_key};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -49,10 +50,6 @@ pub(super) fn measure(bench: &Bench, dir: &Path) -> Result<Value, CommandError> 
         "all_segments": all.to_json(),
         "ratio_of_all_to_one": grows,
     }))
-}
-
-fn nanos(duration: Duration) -> u64 {
-    super::nanos_of(duration)
 }
 
 /// How large a ledger is.
@@ -118,7 +115,7 @@ fn rounds(path: &Path, size: Size) -> Result<Rounds, CommandError> {
         let mut writer = start(path)?;
         let first = wait_for_acks(&mut writer);
         // At a different moment each time.
-        std::thread::park_timeout(Duration::from_millis(20 + 13 * round));
+        rest(Duration::from_millis(20 + 13 * round));
         let killed = writer.kill().and_then(|()| writer.wait());
         killed.map_err(|source| CommandError::Write { path: path.to_owned(), source })?;
         let acknowledged = filled.max(first?);
@@ -180,6 +177,8 @@ fn wait_for_acks(writer: &mut Child) -> Result<u64, CommandError> {
 
 /// Appends until killed; says once how far it was acknowledged.
 pub(super) fn append_until_killed(path: &Path) -> Result<u8, CommandError> {
+    // A bench that is itself killed must not leave behind a writer that fills the disk.
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(std::io::Error::from)?;
     let ledger = Ledger::open(path, Options::default())?;
     let mut acks = 0;
     let mut writer = Writer::new(&ledger, PAYLOAD)?;
