@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// How often each thread has gone to sleep or was interrupted, by its number and name.
+/// How often each thread has gone to sleep of its own accord, by its name and number.
 fn switches(process: u32) -> BTreeMap<String, u64> {
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
     let count = |thread: &Path| {

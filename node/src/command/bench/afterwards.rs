@@ -105,7 +105,6 @@ mod tests {
         two.merge(acks(&[2, 3, 6]));
         assert!(each_once(&two), "of two sources");
         // The same number, the same sum, each source's in order: 2 twice and 3 never.
-        // The same number, the same sum, each source's in order: 2 twice and 3 never.
         let mut twice = acks(&[1, 4, 5]);
         twice.merge(acks(&[2, 7]));
         twice.merge(acks(&[2]));

@@ -2,12 +2,12 @@
 //!
 //! Short open loops at tenths of saturation, up to somewhat above it, where latency grows for as long as the load goes on.
 
+use super::load::merged;
 use super::open;
 use super::plan::CURVE_TENTHS;
 use super::report::LoadPoint;
 use super::rig::{Rig, Split};
 use super::schedule::Schedule;
-use crate::command::bench::load::merged;
 use crate::exit::CommandError;
 
 /// Runs the steps; fewer if the workload does not last.

@@ -3,6 +3,7 @@
 //! The object's names and meanings are a contract: fields are added, none is renamed.
 
 use super::ceiling::Ceilings;
+use super::clock::micros;
 use super::modes::fields;
 use super::plan::{Load, Plan};
 use super::report::{LoadPoint, Moment, duration, grouped};
@@ -77,7 +78,7 @@ impl Rates {
         } else {
             ratio(records_per_s, ceilings.verify_records_per_s)
         };
-        let cpu_us = super::clock::micros(ran.cpu);
+        let cpu_us = micros(ran.cpu);
         let cpu_us_per_record = ratio(cpu_us, ran.acknowledged);
         Self {
             records_per_s,
@@ -175,7 +176,7 @@ fn load_object(plan: &Plan, rates: &Rates, tally: &Tally, ran: &Ran) -> Map<Stri
         "records_per_s": rates.records_per_s,
         "items_per_s": rates.items_per_s,
         "mb_per_s": rates.mb_per_s,
-        "seconds": ratio(super::clock::micros(tally.took()), 1_000_000),
+        "seconds": ratio(micros(tally.took()), 1_000_000),
         "warmup_seconds": plan.span.warmup.as_secs(),
         "sources": plan.shape.sources,
         "cpu_us_per_record": rates.cpu_us_per_record,

@@ -87,13 +87,14 @@ pub(crate) fn run(
         };
         let threads: Vec<_> = (0..).zip(groups).map(thread).collect();
         watch(&phase, &threads);
-        let join = |thread: ScopedJoinHandle<'_, Result<Tally, CommandError>>| match thread.join() {
-            Ok(tally) => tally,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
-        threads.into_iter().map(join).collect::<Result<Vec<_>, _>>()
+        threads.into_iter().map(joined).collect::<Result<Vec<_>, _>>()
     })?;
     Ok(Phased { tallies, runway_left: phase.runway_left.into_inner() })
+}
+
+/// What a thread came to; its panic goes on in this one.
+pub(crate) fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Shows how much of the time has passed while the threads work.

@@ -1,11 +1,11 @@
 //! The modes of a load: which phases each has, and what it says of them.
 
+use super::figures::ratio;
 use super::plan::{Load, Plan};
 use super::rig::{Outcome, Ran, Rig, Split};
 use super::schedule::Schedule;
 use super::source::Source;
 use super::{attack, closed, load, open, overload};
-use crate::command::bench::figures::ratio;
 use crate::exit::CommandError;
 use annals::measure::per_second;
 use serde_json::{Map, Value, json};

@@ -1,9 +1,8 @@
 //! Where a bench's ledger lies, and what is removed with it.
 
+use super::workload::fixed_key;
 use crate::exit::CommandError;
 use std::path::{Path, PathBuf};
-
-use super::workload::fixed_key;
 
 /// A ledger's directory and its key, removed when the bench is done.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ mod killed;
 mod looking_up;
 mod prepare;
 
-use super::clock::{cpu_time, now};
+use super::clock::{cpu_time, micros, nanos, now};
 use super::figures::ratio;
 use crate::exit::CommandError;
 use crate::line::{Bench, Mode, Nonces};
@@ -19,7 +19,7 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longest time that is told apart, ns.
 const NANOS_MAX: u64 = 60_000_000_000;
@@ -88,7 +88,7 @@ fn print(name: &str, value: &Value, out: &mut impl std::io::Write) -> std::io::R
 /// Nanoseconds of some answers, and the CPU time of all of them.
 #[derive(Debug)]
 struct Answers {
-    nanos: Histogram<u64>,
+    took_ns: Histogram<u64>,
     cpu: Duration,
 }
 
@@ -96,43 +96,35 @@ impl Answers {
     /// Asks over and over for so long, after as long again that is not counted: what is cached then is what use caches.
     fn ask(time: Duration, mut question: impl FnMut() -> Result<(), CommandError>) -> Result<Self, CommandError> {
         let histogram = Histogram::new_with_bounds(1, NANOS_MAX, 3);
-        let mut nanos = histogram.map_err(|_| CommandError::Bench("no histogram of these bounds"))?;
+        let mut took = histogram.map_err(|_| CommandError::Bench("no histogram of these bounds"))?;
         let start = now();
         while now().saturating_duration_since(start) < time {
             question()?;
         }
         let (start, cpu) = (now(), cpu_time());
-        while now().saturating_duration_since(start) < time || nanos.is_empty() {
+        while now().saturating_duration_since(start) < time || took.is_empty() {
             let asked = now();
             question()?;
-            nanos.saturating_record(nanoseconds(asked).clamp(1, NANOS_MAX));
+            took.saturating_record(nanos(now().saturating_duration_since(asked)).clamp(1, NANOS_MAX));
         }
-        Ok(Self { nanos, cpu: cpu_time().saturating_sub(cpu) })
+        Ok(Self { took_ns: took, cpu: cpu_time().saturating_sub(cpu) })
     }
 
     fn to_json(&self) -> Value {
-        let micros = |quantile: f64| ratio(self.nanos.value_at_quantile(quantile), 1000);
+        let micros = |quantile: f64| ratio(self.took_ns.value_at_quantile(quantile), 1000);
         json!({
-            "answers": self.nanos.len(),
+            "answers": self.took_ns.len(),
             "p50": micros(0.5),
             "p99": micros(0.99),
             "max": micros(1.0),
-            "cpu": ratio(nanos_of(self.cpu) / self.nanos.len().max(1), 1000),
+            "cpu": ratio(nanos(self.cpu) / self.took_ns.len().max(1), 1000),
         })
     }
 }
 
-fn nanoseconds(from: Instant) -> u64 {
-    nanos_of(now().saturating_duration_since(from))
-}
-
-fn nanos_of(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
 /// Milliseconds, with three digits behind the point.
 fn millis(duration: Duration) -> f64 {
-    ratio(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX), 1000)
+    ratio(micros(duration), 1000)
 }
 
 /// GB (10^9 bytes) a second, with three digits behind the point.

@@ -4,7 +4,7 @@
 //! threads are done. Latencies go into HDR histograms of three digits (Tene, HdrHistogram), and those of each moment of the
 //! run into smaller ones of two.
 
-use super::clock::micros;
+use super::clock::{micros, nanos};
 use super::report::Moment;
 use crate::exit::CommandError;
 use annals::measure::per_second;
@@ -173,7 +173,7 @@ impl Tally {
     pub(crate) fn push_back(&mut self, at: Instant, count: u64, took: Duration) {
         if self.window.holds(at) {
             self.pushed_back += count;
-            let each = u64::try_from(took.as_nanos() / u128::from(count.max(1))).unwrap_or(u64::MAX);
+            let each = nanos(took) / count.max(1);
             self.refusal_ns.saturating_record_n(each.max(1), count);
         }
     }

@@ -4,6 +4,8 @@
 //! it has enough of them. Records of one source lie together, and an author's records are one source's. Of large records
 //! the file has the heads alone, see [`pool`].
 
+use super::clock::rest;
+use super::load::joined;
 use super::pool;
 use super::supply::Supply;
 use crate::command::progress::Progress;
@@ -16,6 +18,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Bytes of a head.
 pub(crate) const HEAD_SIZE: usize = annals::limits::HEAD_SIZE;
@@ -189,15 +192,9 @@ impl Signing {
             while signers.iter().any(|signer| !signer.is_finished()) {
                 // Relaxed: a figure for people.
                 progress.set(self.signed.load(Ordering::Relaxed), total);
-                super::clock::rest(std::time::Duration::from_millis(50));
+                rest(Duration::from_millis(50));
             }
-            for signer in signers {
-                match signer.join() {
-                    Ok(result) => result?,
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }
-            }
-            Ok::<(), CommandError>(())
+            signers.into_iter().try_for_each(joined)
         })?;
         progress.finish();
         file.sync_all().map_err(failed)

@@ -1,8 +1,8 @@
 //! `--mode follow`: a follower from the beginning to the head, with nothing of the ledger in memory.
 
 use super::prepare::prepare;
-use super::{gb_of_mb, gb_per_s, millis, nanos_of};
-use crate::command::bench::clock::{cpu_time, now};
+use super::{gb_of_mb, gb_per_s, millis};
+use crate::command::bench::clock::{cpu_time, nanos, now};
 use crate::command::bench::figures::ratio;
 use crate::exit::CommandError;
 use crate::line::Bench;
@@ -67,7 +67,7 @@ pub(super) fn measure(bench: &Bench, dir: &Path) -> Result<Value, CommandError> 
         "follow_ms": millis(took),
         "records_per_s": per_second(records, took),
         "gb_per_s": gb_per_s(bytes, took),
-        "cpu_ns_per_record": nanos_of(cpu) / records.max(1),
+        "cpu_ns_per_record": nanos(cpu) / records.max(1),
         "ceiling": {
             "direct_gb_per_s": gb_of_mb(ceiling.direct_mb_per_s),
             "cached_and_summed_gb_per_s": gb_of_mb(ceiling.cached_and_summed_mb_per_s),

@@ -1,9 +1,10 @@
 //! `--mode read`: scanning, getting, proving and finding, by a reader that has been in use for a while.
 
 use super::prepare::{Prepared, prepare};
-use super::{Answers, gb_of_mb, gb_per_s, nanos_of};
-use crate::command::bench::clock::{cpu_time, now};
+use super::{Answers, gb_of_mb, gb_per_s};
+use crate::command::bench::clock::{cpu_time, nanos, now};
 use crate::command::bench::figures::ratio;
+use crate::command::bench::load::joined;
 use crate::exit::CommandError;
 use crate::line::Bench;
 use annals::measure::{per_second, read_speed};
@@ -54,7 +55,7 @@ pub(super) fn measure(bench: &Bench, dir: &Path) -> Result<Value, CommandError> 
             "threads": THREADS,
             "gb_per_s": gb_per_s(scanned.bytes, scanned.took),
             "records_per_s": per_second(scanned.records, scanned.took),
-            "cpu_ns_per_record": nanos_of(scanned.cpu) / scanned.records.max(1),
+            "cpu_ns_per_record": nanos(scanned.cpu) / scanned.records.max(1),
         },
         "get_us": get.to_json(),
         "prove_us": prove.to_json(),
@@ -104,11 +105,7 @@ fn scan_once(reader: &Reader, size: u64) -> Result<u64, CommandError> {
     std::thread::scope(|scope| {
         let bounds = (0..THREADS).map(|thread| (size * thread / THREADS, size * (thread + 1) / THREADS));
         let threads: Vec<_> = bounds.map(|(from, to)| scope.spawn(move || range(from, to))).collect();
-        let join = |thread: std::thread::ScopedJoinHandle<'_, Result<u64, CommandError>>| match thread.join() {
-            Ok(bytes) => bytes,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
-        threads.into_iter().map(join).sum()
+        threads.into_iter().map(joined).sum()
     })
 }
 
