@@ -10,7 +10,8 @@
 //! | appenders | 17 bytes for each record that one may have outstanding |
 //!
 //! All but the appenders is known at opening; they are counted as they come and go. Not counted: authors first met in the open
-//! segment beyond [`Options::author_count_max`], stacks of threads, and what the embedder holds itself, a [`crate::Pending`] of 232 bytes for each record outstanding.
+//! segment beyond [`Options::author_count_max`], stacks of threads, and what the embedder holds itself, a [`crate::Pending`]
+//! of 232 bytes for each record outstanding.
 
 use crate::open_error::OpenError;
 use crate::options::Options;
@@ -104,6 +105,21 @@ impl Budget {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+
+    #[test]
+    fn every_option_that_takes_memory_is_counted() {
+        let options = Options::default();
+        let before = needed(64 << 20, &options);
+        let more = |options: Options| needed(64 << 20, &options) - before;
+        // As the table at the head of this file says.
+        assert_eq!(
+            more(Options { ring_size: options.ring_size + (1 << 20), ..options.clone() }),
+            (1 << 20) + (4 << 14)
+        );
+        assert_eq!(more(Options { reading_memory: options.reading_memory + 1000, ..options.clone() }), 1000);
+        assert_eq!(more(Options { author_count_max: options.author_count_max + 10, ..options.clone() }), 4000);
+        assert!(size_of::<crate::Pending>() <= 232);
+    }
 
     #[test]
     fn defaults_fit_the_default_and_leave_room_for_a_hundred_appenders() {

@@ -443,12 +443,12 @@ impl Query {
         Ok(None)
     }
 
-    /// The newest final block's header; none before the first is final.
+    /// What the newest final block is, without its records.
     fn newest(&self) -> Result<Arc<KnownBlock>, QueryError> {
         self.known(self.watermark.next_seq().saturating_sub(1))
     }
 
-    /// The newest final block's header and hash, and the segment and offset where it ends; none before the first is final.
+    /// The newest final block's header and hash, and the segment and offset where it ends.
     pub(crate) fn newest_block(&self) -> Result<(BlockHeader, BlockHash, (u64, u64)), QueryError> {
         let newest = self.newest()?;
         let frame = newest.outline.frame();

@@ -28,8 +28,8 @@ use std::time::Duration;
 /// How long somebody looks before he sleeps: a durable write, or a verification, and some more.
 pub(crate) const LOOK: Duration = Duration::from_micros(100);
 
-/// Bytes of the ring that must wait for each thread that verifies beside another: some 3,600 records of 256 bytes,
-/// five milliseconds of work.
+/// Bytes of the ring that must wait for each thread that verifies beside another: 4,096 records of 256 bytes,
+/// some six milliseconds of work.
 const SHARED_BYTES: u64 = 2 << 20;
 
 /// A thread verifies a batch for as long as it holds this.

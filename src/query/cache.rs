@@ -48,7 +48,7 @@ impl KnownBlock {
     }
 }
 
-/// Both kinds.
+/// What is kept: whole blocks, and what is known of many more.
 #[derive(Debug)]
 pub(super) struct Cache {
     blocks: Mutex<Blocks>,
@@ -91,15 +91,17 @@ impl Cache {
     /// Keeps a block.
     pub(super) fn add_block(&self, block: Arc<Block>) {
         let size = block.memory_size();
+        // What does not fit by itself must not drive out the rest.
+        if self.block_memory < size {
+            return;
+        }
         let mut blocks = self.blocks.lock();
         while self.block_memory < blocks.size + size || BLOCK_COUNT_MAX <= blocks.entries.len() {
             let Some((_, _, oldest)) = blocks.entries.pop_front() else { break };
             blocks.size -= oldest.memory_size();
         }
-        if blocks.size + size <= self.block_memory {
-            blocks.size += size;
-            blocks.entries.push_back((block.header().first_seq, block.header().next_seq(), block));
-        }
+        blocks.size += size;
+        blocks.entries.push_back((block.header().first_seq, block.header().next_seq(), block));
     }
 
     /// What is known of the block that holds a seq.
@@ -120,12 +122,14 @@ impl Cache {
         if let Some(there) = known.entries.get(&first_seq) {
             return Arc::clone(there);
         }
-        while self.known_memory < known.size + size && known.make_room() {}
-        if known.size + size <= self.known_memory {
-            known.size += size;
-            known.order.push_back(first_seq);
-            known.entries.insert(first_seq, Arc::clone(&added));
+        // What does not fit by itself must not drive out the rest.
+        if self.known_memory < size {
+            return added;
         }
+        while self.known_memory < known.size + size && known.make_room() {}
+        known.size += size;
+        known.order.push_back(first_seq);
+        known.entries.insert(first_seq, Arc::clone(&added));
         added
     }
 }
@@ -200,6 +204,25 @@ mod tests {
             let none = Cache::new(0);
             assert!(none.add_known(known(ledger, 3)).holds(3), "what is not kept is given all the same");
             assert!(none.known(3).is_none());
+        });
+    }
+
+    #[test]
+    fn what_does_not_fit_by_itself_drives_nothing_out() {
+        with_ledger(|ledger| {
+            let builder = RecordBuilder::new(ledger.id(), crate::Kind::APPLICATION_FIRST).nonce(1);
+            let large = builder.sign(&SigningKey::from_seed(&[2; 32]), &[7; 200_000]).unwrap();
+            let large = ledger.appender().unwrap().append_wait(large.bytes()).unwrap().seq;
+            let reader = ledger.reader();
+            let block = |seq| reader.query().block(seq).unwrap();
+            let cache = Cache::new((block(large).memory_size() - 1) * BLOCK_SHARE);
+            cache.add_block(block(1));
+            cache.add_block(block(large));
+            assert!(cache.block(1).is_some() && cache.block(large).is_none());
+            let cache = Cache::new((known(ledger, large).memory_size() - 1) * BLOCK_SHARE / (BLOCK_SHARE - 1));
+            cache.add_known(known(ledger, 1));
+            assert!(cache.add_known(known(ledger, large)).holds(large), "what is not kept is given all the same");
+            assert!(cache.known(1).is_some() && cache.known(large).is_none());
         });
     }
 
