@@ -174,6 +174,11 @@ pub(crate) struct Shared {
     pub(crate) meter: Meter,
 }
 
+/// Threads that so many bytes of unverified entries are work for.
+fn worthwhile_verifiers(waiting: u64) -> u32 {
+    if waiting == 0 { 0 } else { u32::try_from(1 + waiting / SHARED_BYTES).unwrap_or(u32::MAX) }
+}
+
 impl Shared {
     /// The ledger's id.
     pub(crate) fn ledger(&self) -> LedgerId {
@@ -190,16 +195,16 @@ impl Shared {
     /// The first one always is; a further one only when what waits makes a batch worth having for each. Two threads that share
     /// little make small batches of it, and in a small batch a signature costs three times as much.
     pub(crate) fn wants_verifier(&self) -> bool {
-        let waiting = self.ring.unverified();
         // Relaxed: a hint; whether anything waits is found out by taking it.
-        0 < waiting && u64::from(self.verifying.load(Ordering::Relaxed)) < 1 + waiting / SHARED_BYTES
+        let verifying = self.verifying.load(Ordering::Relaxed);
+        verifying < worthwhile_verifiers(self.ring.unverified())
     }
 
     /// Threads that what waits is to be split between, if so many are free, the asking one among them.
     pub(crate) fn free_verifiers(&self) -> u32 {
         // Relaxed: a hint of how to share.
         let free = 1 + self.idle_workers.load(Ordering::Relaxed);
-        free.min(u32::try_from(1 + self.ring.unverified() / SHARED_BYTES).unwrap_or(u32::MAX))
+        free.min(worthwhile_verifiers(self.ring.unverified()).max(1))
     }
 
     /// Entries were published that workers or the engine shall verify.
@@ -242,5 +247,19 @@ impl Shared {
         self.closing.store(true, Ordering::Release);
         self.query.watermark.halt();
         self.registry.halt();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_thread_verifies_only_what_is_worth_it() {
+        let mib = |count: u64| count << 20;
+        let table = [(0, 0), (1, 1), (mib(2) - 1, 1), (mib(2), 2), (mib(4) - 1, 2), (mib(4), 3), (u64::MAX, u32::MAX)];
+        for (waiting, expected) in table {
+            assert_eq!(worthwhile_verifiers(waiting), expected, "{waiting} bytes");
+        }
     }
 }
