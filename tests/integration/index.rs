@@ -14,6 +14,7 @@ use annals_storage::index::{
 use annals_storage::recovery::RecoveredFrame;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Duration;
 
 /// Bytes of a payload of which a segment holds a few.
 const LARGE: usize = 400_000;
@@ -104,12 +105,14 @@ fn what_is_in_an_index_file_is_not_held_in_memory_too() {
     let mut appender = ledger.appender().unwrap();
     let records: Vec<Vec<u8>> =
         (0..9).map(|nonce| record(ledger.id(), &key(1), nonce, &vec![nonce as u8; LARGE])).collect();
-    records.iter().for_each(|record| drop(appender.append_wait(record).unwrap()));
+    for record in &records {
+        appender.append_wait(record).unwrap();
+    }
     let (file, reader) = (place.path().join("index/0000000000.idx"), ledger.reader());
     let first = record_id(records[0].first_chunk().unwrap());
     // Whoever still holds the index answers without the file; whoever does not misses the file, and makes it again.
     let is_made_again = || {
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::park_timeout(Duration::from_millis(10));
         let is_removed = std::fs::remove_file(&file).is_ok();
         assert!(reader.find(&first).unwrap().is_some());
         is_removed && file.exists()

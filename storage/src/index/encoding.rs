@@ -112,12 +112,12 @@ impl WritingIndex {
         &self.encoding.pending
     }
 
-    /// Makes about so many more entries, at least one, and writes them once there are enough of them; whether the file is
-    /// there. Not to be called again then.
+    /// Makes about so many more entries, at least one, and writes them once there are enough of them. Returns what is left to
+    /// do; none once the file is there.
     ///
     /// # Errors
     ///
-    /// [`IndexError::Write`]; the index in memory goes on answering. Not to be called again.
+    /// [`IndexError::Write`]; the index in memory goes on answering.
     ///
     /// # Panics
     ///

@@ -28,6 +28,8 @@ use crate::segment::SegmentHeader;
 const HEADER_BYTES_MAX: u64 = (header_pages(FRONTIER_LENGTH_MAX, BODY_SIZE_MAX / PAGE_SIZE) * PAGE_SIZE) as u64;
 /// Pages between two parts that are still read at once: fewer reads are worth some pages in vain.
 const GAP_PAGES_MAX: usize = 3;
+/// Offset of the payload's size in a head, see `docs/FORMAT.md`, "Record".
+const PAYLOAD_SIZE_AT: usize = 92;
 
 /// How a segment is read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -249,6 +251,3 @@ impl BlockReader {
         Ok((buffer, bytes.start - first * PAGE_SIZE))
     }
 }
-
-/// Offset of the payload's size in a head, see `docs/FORMAT.md`, "Record".
-const PAYLOAD_SIZE_AT: usize = 92;

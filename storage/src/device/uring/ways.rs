@@ -9,6 +9,7 @@
 //! ```
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -71,7 +72,8 @@ fn print_all(load: &str) {
     let directory = tempfile::tempdir().unwrap();
     let disk = Arc::new(FileDisk::new(directory.path(), Access::Write));
     disk.create_segment(0, SIZE, &[1; 4096]).unwrap();
-    let Ok(mut device) = UringDevice::new(Arc::clone(&disk)) else { return };
+    let mut device =
+        UringDevice::new(Arc::clone(&disk)).expect("this machine refuses io_uring: there is nothing to measure");
     for number in 0..SIZE >> 20 {
         // Written space, as the runway leaves it.
         device.write_now(write(number, 1 << 20)).result.unwrap();
