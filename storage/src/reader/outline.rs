@@ -251,3 +251,27 @@ impl BlockReader {
         Ok((buffer, bytes.start - first * PAGE_SIZE))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    use super::*;
+    use crate::fixture::{LEDGER, Ledger};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_record_whose_head_says_another_size_is_refused() {
+        let mut ledger = Ledger::create();
+        ledger.append(&[0, 3000, 1]);
+        let reader = BlockReader::new(Arc::new(ledger.disk.clone()), LEDGER);
+        let mut outline = reader.outline(ledger.blocks[0], 0, Way::Direct).unwrap();
+        let code = |outline: &Outline, index| reader.record(outline, index, Way::Direct).map_err(|error| error.code());
+        assert!((0..3).all(|index| code(&outline, index).is_ok()));
+        // As a writer would leave it whose ends are not what its heads say, all sums right.
+        outline.ends[1] -= 1;
+        assert_eq!(code(&outline, 0).map(|part| part.payload().len()), Ok(0));
+        assert_eq!(code(&outline, 1).map(drop), Err("read.body"));
+        assert_eq!(code(&outline, 2).map(drop), Err("read.body"));
+        assert_eq!(code(&outline, 3).map(drop), Err("read.body"), "there is none");
+    }
+}

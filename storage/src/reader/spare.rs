@@ -35,3 +35,24 @@ impl Spare {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(spare: &Spare) -> Vec<usize> {
+        spare.0.lock().iter().map(|buffer| buffer.len()).collect()
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_in_number_and_in_bytes() {
+        let spare = Spare::default();
+        (0..2 * COUNT_MAX).for_each(|_| spare.put(&mut PageBuffer::new(4096)));
+        assert_eq!(kept(&spare), [4096; COUNT_MAX]);
+        let spare = Spare::default();
+        (0..3).for_each(|_| spare.put(&mut PageBuffer::new(BODY_SIZE_MAX)));
+        assert_eq!(kept(&spare), [BODY_SIZE_MAX; 2]);
+        let used = spare.take(8192);
+        assert_eq!((used.len(), kept(&spare).len()), (8192, 1), "used again, as long as it shall be");
+    }
+}

@@ -1,9 +1,10 @@
 //! Index files in a directory.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::{LEDGER, key, record, sealed};
 use crate::disk::DiskError;
+use crate::index::store::{ReadAt, WriteIndex};
 use crate::index::{FileIndexStore, Index, IndexError, IndexStore, OpenIndex};
 
 #[test]
@@ -38,4 +39,49 @@ fn index_answers_from_files() {
     }
     assert_eq!(index.header(3).unwrap().unwrap().next_seq(), 1900);
     assert_eq!(index.header(4).unwrap(), None);
+}
+
+/// A store that remembers the pieces it was given.
+#[derive(Clone, Debug, Default)]
+struct Pieces(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl IndexStore for Pieces {
+    fn open(&self, _: u64) -> Result<Option<Arc<dyn ReadAt>>, DiskError> {
+        Ok(None)
+    }
+
+    fn begin(&self, _: u64) -> Result<Box<dyn WriteIndex>, DiskError> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl WriteIndex for Pieces {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+        self.0.lock().unwrap().push(bytes.to_vec());
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), DiskError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_file_is_written_in_pieces_and_is_the_same_whatever_the_steps_were() {
+    let pending = sealed(40, 1000, 5);
+    let whole = pending.encode();
+    assert!(2 << 19 < whole.len(), "some pieces");
+    for entry_count in [1, 7, 2048, usize::MAX] {
+        let store = Pieces::default();
+        let mut writing = Some(pending.begin(&store).unwrap());
+        while let Some(unfinished) = writing {
+            writing = unfinished.step(entry_count).unwrap();
+        }
+        let pieces = store.0.lock().unwrap();
+        assert!(pieces.concat() == whole, "{entry_count} entries a step");
+        // 512 KiB, and what a step adds: its entries of 16 bytes, on pages of their own.
+        let longest = pieces.iter().map(Vec::len).max().unwrap();
+        let most = (512_usize << 10).saturating_add(entry_count.saturating_mul(17)).saturating_add(2 * 4096);
+        assert!(longest <= most, "{entry_count} entries a step, {longest} bytes at once");
+    }
 }
