@@ -2,7 +2,14 @@
 //!
 //! No figure is compared with any that was hoped for: what is compared is that figures agree with each other, that nothing
 //! acknowledged was lost, and that fields which others read keep their names.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::float_arithmetic,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "tests"
+)]
 
 use serde_json::Value;
 use std::path::Path;
@@ -47,7 +54,18 @@ fn holds_together(arguments: &str, object: &Value) {
         assert!(0 < at(pointer), "{arguments}: {pointer}");
     }
     assert_eq!(object["durable"], true);
-    assert!(object["ratio_to_ceiling"].is_number() && object["cpu_us_per_record"].is_number());
+    assert!(object["cpu_us_per_record"].is_number());
+    let (reached, ceiling) = match object["mode"].as_str() {
+        Some("bundles") => ("/mb_per_s", "/ceiling/disk_mb_per_s"),
+        Some("latency") => ("/latency_us/p50", "/ceiling/durable_4k_write_us_p50"),
+        _ => ("/records_per_s", "/ceiling/verify_records_per_s"),
+    };
+    let thousandths = at(reached) * 1000 / at(ceiling);
+    let told = (object["ratio_to_ceiling"].as_f64().unwrap() * 1000.0) as u64;
+    assert!(
+        told.abs_diff(thousandths) <= 1,
+        "{arguments}: {told} thousandths of the ceiling, by the figures {thousandths}"
+    );
     let (records, acknowledged) = (at("/records"), at("/acknowledged"));
     assert!(0 < records && records <= acknowledged, "{arguments}: {object}");
     assert_eq!(at("/read_back_records"), acknowledged, "{arguments}: as many as were acknowledged were read again");

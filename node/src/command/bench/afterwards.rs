@@ -56,18 +56,15 @@ fn each_once(acks: &Acks) -> bool {
 
 /// Reads records again, and looks at their authors' nonces.
 fn read_again(reader: &Reader, may_have_gaps: bool) -> Result<u64, CommandError> {
-    let mut next: HashMap<AuthorId, u64> = HashMap::new();
-    let (mut count, mut bytes) = (0, 0);
+    let (mut nonces, mut count, mut bytes) = (Nonces { may_have_gaps, next: HashMap::new() }, 0, 0);
     for record in reader.scan(1) {
         let record = record?;
         let head = record.head()?;
-        let next = next.entry(head.author).or_insert(0);
-        if head.nonce < *next || (!may_have_gaps && *next < head.nonce) {
+        if !nonces.take(head.author, head.nonce) {
             return Err(CommandError::Bench(
                 "the ledger holds a record twice, or lacks one that was acknowledged; no figure is given",
             ));
         }
-        *next = head.nonce + 1;
         (count, bytes) = (count + 1, bytes + record.payload().len() as u64);
         if READ_BYTES < bytes {
             break;
@@ -76,8 +73,25 @@ fn read_again(reader: &Reader, may_have_gaps: bool) -> Result<u64, CommandError>
     Ok(count)
 }
 
+/// What each author's next nonce is.
+struct Nonces {
+    may_have_gaps: bool,
+    next: HashMap<AuthorId, u64>,
+}
+
+impl Nonces {
+    /// Takes an author's nonce; whether it is one that may follow.
+    fn take(&mut self, author: AuthorId, nonce: u64) -> bool {
+        let next = self.next.entry(author).or_insert(0);
+        let follows = *next == nonce || (self.may_have_gaps && *next < nonce);
+        *next = nonce.saturating_add(1);
+        follows
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing, reason = "tests")]
     use super::*;
     use annals::Ack;
 
@@ -85,6 +99,27 @@ mod tests {
         let mut all = Acks::default();
         seqs.iter().for_each(|seq| all.note(Ack { seq: *seq, height: 1 }));
         all
+    }
+
+    #[test]
+    fn nonces_of_an_author_rise_and_without_attack_have_no_gap() {
+        let authors = [1, 2].map(|byte| AuthorId::from_bytes([byte; 32]));
+        // Author and nonce of each record; whether it is taken with gaps forbidden, and with gaps allowed.
+        type Records = [(usize, u64)];
+        let table: &[(&Records, bool, bool)] = &[
+            (&[(0, 0), (0, 1), (1, 0), (0, 2), (1, 1)], true, true),
+            (&[(0, 0), (1, 0), (0, 2)], false, true),
+            (&[(0, 1)], false, true),
+            (&[(0, 0), (0, 1), (0, 1)], false, false),
+            (&[(0, 0), (0, 2), (0, 1)], false, false),
+        ];
+        for (records, whole, gapped) in table {
+            for (may_have_gaps, expected) in [(false, whole), (true, gapped)] {
+                let mut nonces = Nonces { may_have_gaps, next: HashMap::new() };
+                let taken = records.iter().all(|(author, nonce)| nonces.take(authors[*author], *nonce));
+                assert_eq!(taken, *expected, "{records:?}, gaps {may_have_gaps}");
+            }
+        }
     }
 
     #[test]
