@@ -16,11 +16,11 @@ pub enum TaskError {
         source: io::Error,
     },
     /// A program that the task needs the output of failed.
-    #[error("{program} failed with exit code {exit_code:?}; run it by hand to see why")]
+    #[error("{program} failed{}; what it wrote of that stands above", ended(*exit_code))]
     Failed {
         /// The program's name.
         program: &'static str,
-        /// Its exit code, if it was not killed.
+        /// Its exit code, if it is known and the program was not killed.
         exit_code: Option<i32>,
     },
     /// The output of `cargo metadata` or `git ls-files` was not what this task reads.
@@ -77,6 +77,10 @@ pub enum TaskError {
     },
 }
 
+fn ended(exit_code: Option<i32>) -> String {
+    exit_code.map(|code| format!(" with exit code {code}")).unwrap_or_default()
+}
+
 impl TaskError {
     /// Stable machine name; never renamed, only added to.
     pub const fn code(&self) -> &'static str {
@@ -92,5 +96,17 @@ impl TaskError {
             Self::Output(_) => "task.output",
             Self::Missing { .. } => "task.missing",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_its_exit_code_only_where_there_is_one() {
+        let said = |exit_code| TaskError::Failed { program: "cargo", exit_code }.to_string();
+        assert_eq!(said(Some(101)), "cargo failed with exit code 101; what it wrote of that stands above");
+        assert_eq!(said(None), "cargo failed; what it wrote of that stands above");
     }
 }
