@@ -137,6 +137,19 @@ struct Tried {
     others_most: Usage,
 }
 
+impl Tried {
+    /// Of all runs of a mode, and what others had during each; none if there was no run.
+    fn of(form: Form, mode: Mode, runs: &[Measured], others: &[Usage]) -> Option<Self> {
+        let chosen = match form {
+            Form::Long => median(runs),
+            Form::Short => best(mode, runs),
+        };
+        let others_most = others.iter().copied().fold(Usage::default(), Usage::max);
+        let others_least = others.iter().copied().fold(others_most, Usage::min);
+        Some(Self { figures: chosen?.clone(), others_least, others_most })
+    }
+}
+
 /// `annals bench`, built, with a directory for the records that it signs in advance.
 struct Bench<'a> {
     root: &'a Path,
@@ -174,14 +187,7 @@ impl<'a> Bench<'a> {
                 break;
             }
         }
-        let chosen = match self.form {
-            Form::Long => median(&runs),
-            Form::Short => best(mode, &runs),
-        };
-        let figures = chosen.cloned().ok_or(TaskError::Bench { missing: "a run" })?;
-        let others_most = others.iter().copied().fold(Usage::default(), Usage::max);
-        let others_least = others.into_iter().fold(others_most, Usage::min);
-        Ok(Tried { figures, others_least, others_most })
+        Tried::of(self.form, mode, &runs, &others).ok_or(TaskError::Bench { missing: "a run" })
     }
 
     fn run_once(&self, mode: Mode) -> Result<Measured, TaskError> {
@@ -201,6 +207,7 @@ fn command(mode: Mode, form: Form, directory: &Path) -> Invocation {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]
@@ -210,6 +217,18 @@ mod tests {
             "cargo run --quiet --release --package annals-node -- \
              bench --mode latency --seconds 2 --json --dir /t/bench-guard"
         );
+    }
+
+    #[test]
+    fn the_quietest_run_excuses_and_the_busiest_is_recorded() {
+        let runs = [0.5, 0.7, 0.6].map(Measured::for_test);
+        let others = [20.0, 5.0, 40.0].map(|others_percent| Usage { others_percent });
+        for (form, ratio) in [(Form::Long, 0.6), (Form::Short, 0.7)] {
+            let tried = Tried::of(form, Mode::Records, &runs, &others).unwrap();
+            let percents = (tried.others_least.others_percent, tried.others_most.others_percent);
+            assert_eq!((tried.figures.ratio, percents), (ratio, (5.0, 40.0)), "{form:?}");
+        }
+        assert!(Tried::of(Form::Long, Mode::Records, &[], &[]).is_none());
     }
 
     #[test]
