@@ -18,7 +18,7 @@ use super::workload::fixed_key;
 use super::{closed, open, workload::Shape};
 use crate::exit::CommandError;
 use annals::{BuildError, LedgerId};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// Where a stale attacker's nonces begin; those that it then sends lie far below.
 const HIGH: u64 = 1 << 40;
@@ -37,54 +37,96 @@ pub(crate) fn run(rig: &mut Rig, attack: Attack) -> Result<Outcome, CommandError
     let clean = phase(rig, rate)?;
     arm(rig, attack)?;
     let attacked = phase(rig, rate)?;
-    let (others_clean, all_clean) = (others(&clean.tallies)?, merged(&clean.tallies)?);
-    let (others, all) = (others(&attacked.tallies)?, merged(&attacked.tallies)?);
-    let attacker = attacked.tallies.last();
-    // Of the whole phase: every record of his that was let in has an answer by now.
-    let (attempts, refused) =
-        attacker.map_or((0, 0), |tally| (tally.acknowledged + tally.turned_down, tally.turned_down));
-    let kind = match attack {
+    let compared = Compared {
+        all: merged(&attacked.tallies)?,
+        all_clean: merged(&clean.tallies)?,
+        others: others(&attacked.tallies)?,
+        others_clean: others(&clean.tallies)?,
+        // Of the whole phase: every record of his that was let in has an answer by now.
+        answered: attacked.tallies.last().map_or(0, |tally| tally.acknowledged + tally.turned_down),
+        refused: attacked.tallies.last().map_or(0, |tally| tally.turned_down),
+    };
+    let (fields, summary) = (compared.fields(attack, rate), compared.summary(attack, rig.plan.shape));
+    Ok(Outcome { tally: compared.all, ran: attacked, saturation: None, fields, summary })
+}
+
+/// Both phases beside each other.
+struct Compared {
+    all: Tally,
+    all_clean: Tally,
+    others: Tally,
+    others_clean: Tally,
+    /// The attacker's records that were let in, and those of them that were refused afterwards.
+    answered: u64,
+    refused: u64,
+}
+
+impl Compared {
+    /// What the others kept of their throughput, and how many times as long their 99th percentile is.
+    fn ratios(&self) -> (f64, f64) {
+        let Self { others, others_clean, .. } = self;
+        let kept = ratio(others.records_per_s(), others_clean.records_per_s());
+        (kept, ratio(others.at(0.99), others_clean.at(0.99)))
+    }
+
+    fn fields(&self, attack: Attack, rate: Option<(u64, u64)>) -> Map<String, Value> {
+        let Self { all, all_clean, others, others_clean, answered, refused } = self;
+        let (kept, longer) = self.ratios();
+        let mut told = fields(json!({ "kind": kind(attack), "attempts": answered, "refused": refused }));
+        if let Attack::Bad(n) = attack {
+            told.insert("one_in".to_owned(), n.into());
+        }
+        let mut object = fields(json!({
+            "attack": told,
+            "clean_records_per_s": all_clean.records_per_s(),
+            "all_ratio_to_clean": ratio(all.records_per_s(), all_clean.records_per_s()),
+            "ratio_to_clean": kept,
+            "others_records_per_s": others.records_per_s(),
+            "others_clean_records_per_s": others_clean.records_per_s(),
+            "others_p99_us": others.at(0.99),
+            "others_clean_p99_us": others_clean.at(0.99),
+            "others_p99_ratio": longer,
+        }));
+        if let Some((rate, saturation)) = rate {
+            object.extend(fields(json!({
+                "rate": rate,
+                "saturation_records_per_s": saturation,
+                "refused_attempts": all.pushed_back,
+                "late_us": others.late_us.value_at_quantile(0.99),
+                "unsent": all.unsent,
+            })));
+        }
+        object
+    }
+
+    fn summary(&self, attack: Attack, shape: Shape) -> Vec<(&'static str, String)> {
+        let Self { all_clean, others, others_clean, answered, refused, .. } = self;
+        let ((kept, longer), kind, sources) = (self.ratios(), kind(attack), shape.sources);
+        vec![
+            ("attack", format!("{kind}: {answered} records let in of one source of {sources}, {refused} refused")),
+            (
+                "without it",
+                format!(
+                    "{} records/s by all, {} by the others",
+                    all_clean.records_per_s(),
+                    others_clean.records_per_s()
+                ),
+            ),
+            ("the others", format!("{} records/s, {kept} of what they had without it", others.records_per_s())),
+            (
+                "their latency",
+                format!("{} us (99th percentile), {longer} times as long as without it", others.at(0.99)),
+            ),
+        ]
+    }
+}
+
+/// The word for an attack.
+const fn kind(attack: Attack) -> &'static str {
+    match attack {
         Attack::Stale => "stale",
         Attack::Bad(_) => "bad",
-    };
-    let (p99, clean_p99) = (others.at(0.99), others_clean.at(0.99));
-    let kept = ratio(others.records_per_s(), others_clean.records_per_s());
-    let mut object = json!({
-        "attack": { "kind": kind, "attempts": attempts, "refused": refused },
-        "clean_records_per_s": all_clean.records_per_s(),
-        "all_ratio_to_clean": ratio(all.records_per_s(), all_clean.records_per_s()),
-        "ratio_to_clean": kept,
-        "others_records_per_s": others.records_per_s(),
-        "others_clean_records_per_s": others_clean.records_per_s(),
-        "others_p99_us": p99,
-        "others_clean_p99_us": clean_p99,
-        "others_p99_ratio": ratio(p99, clean_p99),
-    });
-    if let (Attack::Bad(n), Some(object)) = (attack, object.get_mut("attack").and_then(|it| it.as_object_mut())) {
-        object.insert("one_in".to_owned(), n.into());
     }
-    if let (Some((rate, saturation)), Some(object)) = (rate, object.as_object_mut()) {
-        object.extend(fields(json!({
-            "rate": rate,
-            "saturation_records_per_s": saturation,
-            "refused_attempts": all.pushed_back,
-            "late_us": others.late_us.value_at_quantile(0.99),
-            "unsent": all.unsent,
-        })));
-    }
-    let summary = vec![
-        (
-            "attack",
-            format!("{kind}: {attempts} records let in of one source of {}, {refused} refused", rig.plan.shape.sources),
-        ),
-        (
-            "without it",
-            format!("{} records/s by all, {} by the others", all_clean.records_per_s(), others_clean.records_per_s()),
-        ),
-        ("the others", format!("{} records/s, {kept} of what they had without it", others.records_per_s())),
-        ("their latency", format!("{p99} us (99th percentile), {} times as long as without it", ratio(p99, clean_p99))),
-    ];
-    Ok(Outcome { tally: all, ran: attacked, saturation: None, fields: fields(object), summary })
 }
 
 /// All sources send, the last one by a thread of its own: as much as the ledger takes, or its share of a rate.
