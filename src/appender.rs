@@ -114,11 +114,14 @@ impl Appender {
     ///
     /// A [`Refusal`] of all of them, whatever they are; none was looked at closely and none was kept:
     /// [`Refusal::Pushback`] if there is no room right now for those that pass, [`Refusal::BatchTooLarge`] if there never will
-    /// be, [`Refusal::Closed`] and [`Refusal::Halted`].
+    /// be, or if they are more than [`Appender::batch_max`], [`Refusal::Closed`] and [`Refusal::Halted`].
     pub fn append_batch<'a>(&mut self, records: &[&'a [u8]]) -> Result<Vec<Result<Pending, Refusal>>, Refusal> {
         // Borrowed: a flood that is refused writes nothing that other appenders read, not even a count.
         let shared = &*self.line.shared;
         check_open(shared)?;
+        if self.batch_max() < records.len() {
+            return Err(Refusal::BatchTooLarge);
+        }
         if self.is_full_for(records) {
             return Err(Refusal::Pushback);
         }
@@ -162,7 +165,7 @@ impl Appender {
     fn is_full_for(&self, records: &[&[u8]]) -> bool {
         let sizes = records.iter().map(|record| record.len().saturating_sub(HEAD_SIZE));
         let slots = self.line.source.slots();
-        !slots.has_free(records.len().min(slots.count())) || !self.line.shared.ring.has_room_for(sizes)
+        !slots.has_free(records.len()) || !self.line.shared.ring.has_room_for(sizes)
     }
 
     /// Takes all that passed the gate, or none; an answer a record, in order.

@@ -84,7 +84,9 @@ pub enum Refusal {
     #[error("the ledger is taking all it can; send the record again in a moment")]
     Pushback,
     /// The batch never fits.
-    #[error("the records never fit the ledger's ring at once; append fewer at a time")]
+    #[error(
+        "the records never fit at once, in the ledger's ring or as those that an appender may have outstanding; append fewer at a time"
+    )]
     BatchTooLarge,
     /// What the ledger holds of the author or the nonce could not be looked up.
     #[error("the ledger could not be read ({0}), so nothing can be said of the record; run `annals check`")]

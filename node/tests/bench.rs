@@ -147,8 +147,10 @@ fn bundles_share_payloads_and_are_distinct_records() {
 #[test]
 fn what_makes_no_sense_is_refused_before_anything_is_made() {
     let directory = tempfile::tempdir().unwrap();
-    let nowhere = bench(directory.path(), "--mode records --report no/such/report.html --dir made");
-    assert_eq!(nowhere.status.code(), Some(74), "{}", String::from_utf8_lossy(&nowhere.stderr));
+    for report in ["no/such/report.html", "."] {
+        let nowhere = bench(directory.path(), &format!("--mode records --report {report} --dir made"));
+        assert_eq!(nowhere.status.code(), Some(74), "{report}: {}", String::from_utf8_lossy(&nowhere.stderr));
+    }
     for (arguments, words) in [
         ("--mode records --rate 1000", "--mode open"),
         ("--mode records --times 5", "--mode overload"),

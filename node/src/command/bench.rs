@@ -57,8 +57,7 @@ pub(crate) fn run(bench: &Bench) -> Result<u8, CommandError> {
     }
     // Nor shall a report that can't be written be found out after the run.
     if let Some(path) = &bench.report {
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        std::fs::read_dir(directory).map_err(|source| CommandError::Write { path: path.clone(), source })?;
+        check_writable(path).map_err(|source| CommandError::Write { path: path.clone(), source })?;
     }
     let scratch = match &bench.dir {
         Some(dir) => {
@@ -86,6 +85,13 @@ pub(crate) fn run(bench: &Bench) -> Result<u8, CommandError> {
 /// Runs one load in a directory.
 pub(crate) fn measure(bench: &Bench, load: Load, dir: &Path) -> Result<Figures, CommandError> {
     rig::measure(Plan::of(bench, load)?, dir)
+}
+
+/// Whether a file can be written there; leaves none, and an older one as it is.
+fn check_writable(path: &Path) -> std::io::Result<()> {
+    let is_new = !path.try_exists()?;
+    std::fs::OpenOptions::new().append(true).create(true).open(path)?;
+    if is_new { std::fs::remove_file(path) } else { Ok(()) }
 }
 
 fn report(load: Load, figures: Figures, dir: &Path) -> Report {

@@ -27,6 +27,11 @@ const ROOM_AHEAD: u64 = 512 << 20;
 /// Bytes of a record beyond itself, about.
 const RECORD_OVERHEAD: usize = 300;
 
+/// A run whose records are used up counts if they lasted for one part in so many of its time.
+const LEAST_COUNTED: u32 = 10;
+/// Sources whose appenders have as many records outstanding as an appender may by default; of more, all together have as many.
+const SOURCES_OF_DEFAULT: u32 = 64;
+
 /// How sources are given to threads.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Split {
@@ -93,9 +98,12 @@ pub(crate) struct After {
 pub(crate) fn measure(plan: Plan, dir: &Path) -> Result<Figures, CommandError> {
     let mut rig = Rig::make(plan, dir)?;
     let outcome = modes::run(&mut rig)?;
-    if outcome.tally.records == 0 {
-        return Err(CommandError::Bench(if outcome.tally.ran_dry {
-            "the prepared records were used up before any counted, since the ceiling was measured while the machine was busy; run it again"
+    let tally = &outcome.tally;
+    // A block or two in no time would be a rate that nothing else bears out.
+    let is_too_short = tally.ran_dry && tally.took() < rig.plan.span.time / LEAST_COUNTED;
+    if tally.records == 0 || is_too_short {
+        return Err(CommandError::Bench(if tally.ran_dry {
+            "the prepared records were used up before enough of them counted, since the ceiling was measured while the machine was busy; run it again"
         } else {
             "no record was answered in the time that counts; say more --seconds, and look at what else the machine does"
         }));
@@ -113,7 +121,7 @@ impl Rig {
     fn make(plan: Plan, dir: &Path) -> Result<Self, CommandError> {
         let (at_start_kib, shape) = (machine::rss_kib(), plan.shape);
         let place = Place::make(dir)?;
-        let ledger = Ledger::create(&place.ledger, &creation(&place.key), Options::default())?;
+        let ledger = Ledger::create(&place.ledger, &creation(&place.key), options(shape.sources))?;
         crate::command::warn_of_device(&ledger);
         // The sample comes first: it says how many records a run can use at most.
         let least = sample_count(shape.record_size());
@@ -184,6 +192,13 @@ impl Rig {
         let peak_kib = peak_kib.max(machine::peak_kib());
         Ok(After { acks, found, device, workload_bytes: workload.bytes(), peak_kib })
     }
+}
+
+/// Defaults, but for appenders that are so many that they would take more than a ledger's memory.
+fn options(sources: u32) -> Options {
+    let options = Options::default();
+    let outstanding_max = options.outstanding_max / sources.div_ceil(SOURCES_OF_DEFAULT).max(1);
+    Options { outstanding_max, ..options }
 }
 
 fn groups(sources: &mut [Source], split: Split, threads: usize) -> Vec<&mut [Source]> {
