@@ -86,7 +86,7 @@ pub(crate) struct Workload {
 }
 
 impl Workload {
-    /// Opens a prepared file with at least so many records, or prepares one.
+    /// Opens a prepared file with at least so many records, or prepares one, with those of a smaller one that is there.
     pub(crate) fn prepare(dir: &Path, ledger: LedgerId, shape: Shape, count: u64) -> Result<Self, CommandError> {
         let Shape { payload, items, authors, sources } = shape;
         let kind = if pool::is_pooled(shape) { "heads" } else { "records" };
@@ -94,15 +94,17 @@ impl Workload {
         let failed = |source| CommandError::Write { path: path.clone(), source };
         let size = shape.entry_size() as u64;
         let wanted = count.min(FILE_BYTES / size).div_ceil(u64::from(sources));
+        let mut smaller = None;
         if let Ok(file) = File::open(&path) {
             let per_source = file.metadata().map_err(failed)?.len() / size / u64::from(sources);
             let workload = Self { file, ledger, shape, per_source };
             if wanted <= per_source && workload.is_ours() {
                 return Ok(workload);
             }
+            smaller = workload.is_ours().then_some(workload);
         }
         let part = path.with_extension("part");
-        Signing::new(ledger, shape, wanted)?.write(&part)?;
+        Signing::new(ledger, shape, wanted, smaller)?.write(&part)?;
         std::fs::rename(&part, &path).map_err(failed)?;
         let file = File::open(&path).map_err(failed)?;
         Ok(Self { file, ledger, shape, per_source: wanted })
@@ -160,6 +162,8 @@ struct Signing {
     ledger: LedgerId,
     shape: Shape,
     per_source: u64,
+    /// The first records of each source, signed earlier.
+    smaller: Option<Workload>,
     keys: Vec<SigningKey>,
     /// Of each source, the heads over its pool.
     templates: Vec<Vec<Head>>,
@@ -167,7 +171,12 @@ struct Signing {
 }
 
 impl Signing {
-    fn new(ledger: LedgerId, shape: Shape, per_source: u64) -> Result<Self, CommandError> {
+    fn new(
+        ledger: LedgerId,
+        shape: Shape,
+        per_source: u64,
+        smaller: Option<Workload>,
+    ) -> Result<Self, CommandError> {
         let keys = (0..shape.authors).map(|author| fixed_key(Some(author))).collect();
         let mut templates = Vec::new();
         if pool::is_pooled(shape) {
@@ -175,7 +184,7 @@ impl Signing {
                 templates.push(pool::templates(&pool::make(ledger, shape, source)?, shape)?);
             }
         }
-        Ok(Self { ledger, shape, per_source, keys, templates, signed: AtomicU64::new(0) })
+        Ok(Self { ledger, shape, per_source, smaller, keys, templates, signed: AtomicU64::new(0) })
     }
 
     fn write(&self, path: &PathBuf) -> Result<(), CommandError> {
@@ -203,9 +212,21 @@ impl Signing {
     fn sign(&self, file: &File, range: Range<u64>) -> Result<(), CommandError> {
         let offset = range.start * self.shape.entry_size() as u64;
         let mut out = BufWriter::with_capacity(1 << 20, At { file, offset });
-        for number in range {
-            let source = u32::try_from(number / self.per_source).unwrap_or(u32::MAX);
-            let index = number % self.per_source;
+        let mut signed_earlier = Vec::new();
+        for place in range {
+            let source = u32::try_from(place / self.per_source).unwrap_or(u32::MAX);
+            let index = place % self.per_source;
+            if place % STEP == 0 {
+                self.signed.fetch_add(STEP, Ordering::Relaxed);
+            }
+            if let Some(smaller) = &self.smaller
+                && 0 < smaller.read(source, index, &mut signed_earlier, 1)?
+            {
+                out.write_all(&signed_earlier)?;
+                continue;
+            }
+            // The same record wherever it lies, so that a larger file goes on where a smaller one ended.
+            let number = index * u64::from(self.shape.sources) + u64::from(source);
             let (author, nonce) = self.shape.author(source, index);
             let Some(key) = self.keys.get(author) else { continue };
             if let Some(templates) = self.templates.get(source as usize) {
@@ -214,9 +235,6 @@ impl Signing {
                 out.write_all(&pool::head(template, key, nonce))?;
             } else {
                 out.write_all(&pool::record(self.ledger, self.shape, key, nonce, number)?)?;
-            }
-            if number % STEP == 0 {
-                self.signed.fetch_add(STEP, Ordering::Relaxed);
             }
         }
         Ok(out.flush()?)
