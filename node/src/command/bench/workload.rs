@@ -171,12 +171,7 @@ struct Signing {
 }
 
 impl Signing {
-    fn new(
-        ledger: LedgerId,
-        shape: Shape,
-        per_source: u64,
-        smaller: Option<Workload>,
-    ) -> Result<Self, CommandError> {
+    fn new(ledger: LedgerId, shape: Shape, per_source: u64, smaller: Option<Workload>) -> Result<Self, CommandError> {
         let keys = (0..shape.authors).map(|author| fixed_key(Some(author))).collect();
         let mut templates = Vec::new();
         if pool::is_pooled(shape) {
@@ -272,5 +267,34 @@ impl io::Write for At<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_file_that_grew_is_the_one_that_would_have_been_made_at_once() {
+        let (grown, at_once) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let shape = Shape { payload: 64, items: 1, authors: 5, sources: 2 };
+        let ledger = LedgerId::from_bytes([7; 32]);
+        let bytes = |dir: &Path, count| {
+            let workload = Workload::prepare(dir, ledger, shape, count).unwrap();
+            let mut bytes = vec![0; usize::try_from(workload.bytes()).unwrap()];
+            workload.file.read_exact_at(&mut bytes, 0).unwrap();
+            bytes
+        };
+        let first = bytes(grown.path(), 30);
+        // What is there is taken as it is, and not signed again: a mark in a payload is still there afterwards.
+        let file = OpenOptions::new().write(true).open(grown.path().join("workload-64-1-5-2.records")).unwrap();
+        let (marked, size) = (first.len() / 2 - 1, shape.entry_size());
+        file.write_all_at(&[!first[marked]], marked as u64).unwrap();
+        let (mut larger, expected) = (bytes(grown.path(), 101), bytes(at_once.path(), 101));
+        assert_eq!((larger.len(), expected.len()), (102 * size, 102 * size), "as many of each source");
+        assert_ne!(larger, expected);
+        larger[marked] ^= 0xFF;
+        assert_eq!(larger, expected);
     }
 }
