@@ -8,6 +8,7 @@ use annals_storage::index::{PendingIndexFile, WritingIndex};
 use annals_storage::segment::SegmentHeader;
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -52,14 +53,15 @@ impl EntropyVerifier {
 /// A worker's life: until the engine is gone and the jobs are done.
 pub(crate) fn work(shared: &Shared, disk: &dyn Disk) {
     let mut verifier = EntropyVerifier::new(Arc::clone(&shared.suspects));
+    let mut indexes = VecDeque::new();
     let mut writing: Option<WritingIndex> = None;
     loop {
         if let Some(job) = shared.jobs.pop() {
             // What this worker was woken for meanwhile is the engine's.
             shared.bell.ring();
             match job {
-                Job::Index(pending) if writing.is_none() => writing = begin_index(shared, &pending),
-                job @ (Job::Index(_) | Job::Segment { .. }) => run_job(shared, disk, job),
+                Job::Index(pending) => indexes.push_back(pending),
+                job @ Job::Segment { .. } => run_job(shared, disk, job),
             }
             shared.bell.ring();
             continue;
@@ -67,6 +69,11 @@ pub(crate) fn work(shared: &Shared, disk: &dyn Disk) {
         let verified = verifier.verify(shared, TAKEN_AT_ONCE);
         if 0 < verified {
             shared.bell.ring();
+        }
+        while writing.is_none()
+            && let Some(next) = indexes.pop_front()
+        {
+            writing = begin_index(shared, &next);
         }
         if let Some(unfinished) = writing.take() {
             writing = write_some(shared, unfinished, verified);

@@ -8,7 +8,7 @@ use crate::command::bench::figures::ratio;
 use crate::command::bench::workload::Workload;
 use crate::exit::CommandError;
 use crate::line::Bench;
-use annals::measure::{hash_records_per_s, per_second, read_speed, verify_records_per_s};
+use annals::measure::{check_records_per_s, hash_records_per_s, per_second, read_speed};
 use annals::{CheckOptions, check_with};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -32,7 +32,7 @@ pub(super) fn measure(bench: &Bench, dir: &Path) -> Result<Value, CommandError> 
     let count = sample_count(prepared.shape.record_size()).min(prepared.records()).max(1);
     let bytes = Arc::new(Workload::prepare(dir, prepared.id, prepared.shape, count)?).sample(count)?;
     let records: Vec<&[u8]> = bytes.chunks_exact(prepared.shape.record_size()).collect();
-    let (hash, verify) = (hash_records_per_s(&records, time), verify_records_per_s(&records, time));
+    let (hash, verify) = (hash_records_per_s(&records, time), check_records_per_s(&records, time));
     let read = read_speed(&prepared.path, prepared.newest.end, time)?;
     Ok(json!({
         "mode": "check",
