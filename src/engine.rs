@@ -15,7 +15,7 @@ mod draft;
 mod worker;
 
 #[cfg(test)]
-pub(crate) use worker::run_job;
+pub(crate) use worker::write_index;
 pub(crate) use worker::{EntropyVerifier, work};
 
 use crate::authors::Known;

@@ -61,7 +61,9 @@ pub(crate) fn work(shared: &Shared, disk: &dyn Disk) {
             shared.bell.ring();
             match job {
                 Job::Index(pending) => indexes.push_back(pending),
-                job @ Job::Segment { .. } => run_job(shared, disk, job),
+                Job::Segment { number, size } => {
+                    shared.jobs.put_created(create_segment(shared, disk, number, size));
+                }
             }
             shared.bell.ring();
             continue;
@@ -116,21 +118,12 @@ fn write_some(shared: &Shared, writing: WritingIndex, verified: usize) -> Option
     None
 }
 
-/// Does a job.
-pub(crate) fn run_job(shared: &Shared, disk: &dyn Disk, job: Job) {
-    match job {
-        Job::Segment { number, size } => {
-            let created = create_segment(shared, disk, number, size);
-            shared.jobs.put_created(created);
-        }
-        Job::Index(pending) => {
-            // An index that can't be written answers from memory, and is rebuilt by the next opening's first look-up.
-            if let Some(store) = &shared.query.store
-                && pending.write(store.as_ref()).is_ok()
-            {
-                shared.query.index.written(&pending);
-            }
-        }
+/// Writes a closed segment's index to its end, in the pieces of an idle worker: for the simulator, which has no threads.
+#[cfg(test)]
+pub(crate) fn write_index(shared: &Shared, pending: &PendingIndexFile) {
+    let mut writing = begin_index(shared, pending);
+    while let Some(unfinished) = writing.take() {
+        writing = write_some(shared, unfinished, 0);
     }
 }
 

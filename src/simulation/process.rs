@@ -3,7 +3,7 @@
 use super::world::{World, segment_key};
 use crate::appender::Appender;
 use crate::assembly::{Assembled, Material, Opening};
-use crate::engine::{Engine, Progress, run_job};
+use crate::engine::{Engine, Progress, write_index};
 use crate::open_error::OpenError;
 use crate::options::Options;
 use crate::reader::Reader;
@@ -73,7 +73,7 @@ impl Process {
                 let created = self.disk.create_segment(number, size, &segment.encode());
                 self.shared.jobs.put_created(created.map(|()| segment));
             }
-            job @ Job::Index(_) => run_job(&self.shared, self.disk.as_ref(), job),
+            Job::Index(pending) => write_index(&self.shared, &pending),
         }
     }
 

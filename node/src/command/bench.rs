@@ -57,7 +57,7 @@ pub(crate) fn run(bench: &Bench) -> Result<u8, CommandError> {
     }
     // Nor shall a report that can't be written be found out after the run.
     if let Some(path) = &bench.report {
-        check_writable(path).map_err(|source| CommandError::Write { path: path.clone(), source })?;
+        report::check_writable(path).map_err(|source| CommandError::Write { path: path.clone(), source })?;
     }
     let scratch = match &bench.dir {
         Some(dir) => {
@@ -85,13 +85,6 @@ pub(crate) fn run(bench: &Bench) -> Result<u8, CommandError> {
 /// Runs one load in a directory.
 pub(crate) fn measure(bench: &Bench, load: Load, dir: &Path) -> Result<Figures, CommandError> {
     rig::measure(Plan::of(bench, load)?, dir)
-}
-
-/// Whether a file can be written there; leaves none, and an older one as it is.
-fn check_writable(path: &Path) -> std::io::Result<()> {
-    let is_new = !path.try_exists()?;
-    std::fs::OpenOptions::new().append(true).create(true).open(path)?;
-    if is_new { std::fs::remove_file(path) } else { Ok(()) }
 }
 
 fn report(load: Load, figures: Figures, dir: &Path) -> Report {

@@ -57,8 +57,8 @@ fn at_rate(rig: &mut Rig) -> Result<Outcome, CommandError> {
     let ran = rig.run(Split::Even, rig.plan.span, |sources, phase, thread| {
         open::at_rate(sources, phase, Schedule::new(rate, thread, phase.threads))
     })?;
-    let alone = rig.paced_writes(&ran, rate)?;
     let mut outcome = outcome(ran, Some(saturation))?;
+    let alone = rig.disk_alone(&outcome)?;
     let tally = &outcome.tally;
     let late_us = tally.late_us.value_at_quantile(0.99);
     outcome.fields = fields(json!({

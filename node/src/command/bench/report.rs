@@ -77,6 +77,13 @@ pub(crate) struct LoadPoint {
     pub(crate) p999_us: u64,
 }
 
+/// Whether a page can be written there; leaves none, and an older one as it is.
+pub(crate) fn check_writable(path: &Path) -> std::io::Result<()> {
+    let is_new = path.symlink_metadata().is_err();
+    std::fs::OpenOptions::new().append(true).create(true).open(path)?;
+    if is_new { std::fs::remove_file(path) } else { Ok(()) }
+}
+
 /// Writes a report to a file, in place of what is there.
 ///
 /// # Errors

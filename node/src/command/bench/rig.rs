@@ -176,8 +176,9 @@ impl Rig {
     }
 
     /// What the disk alone makes of as many bytes as constantly as this phase wrote them.
-    pub(crate) fn paced_writes(&self, ran: &Ran, rate: u64) -> Result<PacedWrites, CommandError> {
-        let bytes_per_s = rate * (ran.written.data / ran.acknowledged.max(1));
+    pub(crate) fn disk_alone(&self, outcome: &Outcome) -> Result<PacedWrites, CommandError> {
+        let each = outcome.ran.written.data / outcome.ran.acknowledged.max(1);
+        let bytes_per_s = outcome.tally.records_per_s().saturating_mul(each);
         let dir = self.place.ledger.parent().unwrap_or(&self.place.ledger);
         Ok(paced_writes(dir, DeviceChoice::Best, bytes_per_s, self.plan.span.time)?)
     }
