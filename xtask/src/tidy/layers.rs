@@ -1,6 +1,6 @@
-//! The crate graph: `core <- ordering`, `core <- storage`, `{core, ordering, storage} <- annals <- node`.
+//! The crate graph: `core <- ordering`, `core <- storage`, `{core, ordering, storage} <- annals <- contracts <- node`.
 //!
-//! Ordering and storage never see each other, and the node sees nothing of ours but the facade. What a crate may use is
+//! Ordering and storage never see each other, and the contracts see the facade alone, the node those two. What a crate may use is
 //! exactly what it does use, so the picture in the documentation stays true in both directions. Benches, fuzz targets and
 //! developer tasks are free: nothing depends on them.
 
@@ -8,12 +8,13 @@ use super::Finding;
 use crate::workspace::{EdgeKind, Graph};
 
 /// What each crate of the product sees of the others: all of it, for itself; nothing else, not even in its tests.
-const LAYERS: [(&str, &[&str]); 5] = [
+const LAYERS: [(&str, &[&str]); 6] = [
     ("annals-core", &[]),
     ("annals-ordering", &["annals-core"]),
     ("annals-storage", &["annals-core"]),
     ("annals", &["annals-core", "annals-ordering", "annals-storage"]),
-    ("annals-node", &["annals"]),
+    ("annals-contracts", &["annals"]),
+    ("annals-node", &["annals", "annals-contracts"]),
 ];
 
 /// Packages that see what they like, and that nobody else may see.
