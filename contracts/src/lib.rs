@@ -4,6 +4,7 @@
 //! root a block. `docs/CONTRACTS.md` is the model and the rules; `services/` holds what departments add, as data.
 #![forbid(unsafe_code)]
 
+pub mod state;
 pub mod value;
 
 pub use value::{Value, ValueError};

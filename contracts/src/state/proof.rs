@@ -1,0 +1,247 @@
+//! Proofs that a key has a value, or none, in the state of a root: made from the tree, verified with nothing but the root.
+//!
+//! A key that has a leaf is proved by it: that leaf says the value's hash, or zero if the value was removed. A key that never had a
+//! value is proved by the leaf before where its own would be, which says that no path lies between. Either leaf is shown to be in
+//! the tree by its audit path (RFC 9162, section 2.1.3.2).
+//!
+//! ```text
+//! offset  size  field
+//!      0     4  magic "ASP1"
+//!      4     1  whose leaf it is: 0 the key's own, 1 the one before
+//!      5     1  hashes of the audit path, at most 64
+//!      6     2  zero
+//!      8     8  leaves of the tree, little-endian, below 2^53
+//!     16     8  index of the leaf, little-endian, below the leaves of the tree
+//!     24    32  path after the leaf's, zero after the largest
+//!     56    64  of the leaf before: its path, its value hash; nothing of the key's own, as they follow from what is proved
+//!               then  the audit path, lowest first
+//! ```
+
+use super::hash::{Hash, NONE, StateRoot, leaf_hash, node_hash, path_of, state_root, value_hash};
+use annals::limits::NUMBER_MAX;
+use annals::{Hex, parse_hex};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Hashes of an audit path at most.
+pub const AUDIT_PATH_LENGTH_MAX: usize = 64;
+
+const MAGIC: [u8; 4] = *b"ASP1";
+/// Bytes before what depends on the kind.
+const HEAD_SIZE: usize = 56;
+
+/// A proof that a key has a value, or none, in the state of a root.
+///
+/// ```
+/// use annals_contracts::state::StateWriter;
+/// let writer = StateWriter::in_memory(&Default::default())?;
+/// let proven = writer.reader().prove(b"case/1")?;
+/// assert_eq!(proven.proof.verify(&proven.applied.root, b"case/1", None), Ok(()));
+/// assert!(proven.proof.verify(&proven.applied.root, b"case/1", Some(b"open")).is_err());
+/// # Ok::<(), annals_contracts::state::StateError>(())
+/// ```
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct StateProof {
+    /// Leaves of the tree.
+    pub size: u64,
+    /// Index of the leaf.
+    pub index: u64,
+    /// The path after the leaf's; zero after the largest.
+    pub next: Sha256Hash,
+    /// The leaf before, for a key that never had a value.
+    #[serde(default, deserialize_with = "there", skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousLeaf>,
+    /// The hashes beside the leaf's way to the root, lowest first.
+    pub audit_path: Vec<Sha256Hash>,
+}
+
+/// What is not there is left out, never `null`, so that a proof has one form.
+fn there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PreviousLeaf>, D::Error> {
+    PreviousLeaf::deserialize(deserializer).map(Some)
+}
+
+/// The leaf before where a key's own would be.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PreviousLeaf {
+    /// Its path.
+    pub path: Sha256Hash,
+    /// Hash of its value; zero if there is none.
+    pub value_hash: Sha256Hash,
+}
+
+/// 32 bytes of SHA-256; hexadecimal digits in JSON.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Sha256Hash(pub [u8; 32]);
+
+impl Serialize for Sha256Hash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Hex(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Sha256Hash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        parse_hex(&text).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Why a proof is none, or does not prove what is asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateProofError {
+    /// The bytes are not the encoding of a proof.
+    #[error("no state proof: byte {at} is not what the format says")]
+    Format {
+        /** The first byte of the field. */
+        at: usize,
+    },
+    /// The leaf is not in a tree of that size, or no tree has it.
+    #[error("leaf {index} is not in a tree of {size}")]
+    Index {
+        /** Index of the leaf. */
+        index: u64,
+        /** Leaves of the tree. */
+        size: u64,
+    },
+    /// The audit path has another length than its tree needs.
+    #[error("the audit path has {0} hashes, which is not what its tree needs")]
+    Length(usize),
+    /// The leaf says nothing of the key.
+    #[error("the key does not lie between the leaf's path and the next")]
+    Order,
+    /// It proves that the key has no value, and one was claimed.
+    #[error("it proves that the key has no value")]
+    NoValue,
+    /// The proof leads to another root: the root, the key or the value is another, or the proof was changed.
+    #[error("the proof leads to state root {got}, not {expected}")]
+    Root {
+        /** The root asked for. */
+        expected: StateRoot,
+        /** The root that the proof gives. */
+        got: StateRoot,
+    },
+}
+
+impl StateProofError {
+    /// Stable machine name; never renamed, only added to.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Format { .. } => "state_proof.format",
+            Self::Index { .. } => "state_proof.index",
+            Self::Length(_) => "state_proof.length",
+            Self::Order => "state_proof.order",
+            Self::NoValue => "state_proof.no_value",
+            Self::Root { .. } => "state_proof.root",
+        }
+    }
+}
+
+impl StateProof {
+    /// Whether the key has that value in the state of `root`, or no value if none is given.
+    ///
+    /// # Errors
+    ///
+    /// [`StateProofError`] if this does not prove it; that says nothing of whether it is so.
+    pub fn verify(&self, root: &StateRoot, key: &[u8], value: Option<&[u8]>) -> Result<(), StateProofError> {
+        if NUMBER_MAX < self.size || self.size <= self.index {
+            return Err(StateProofError::Index { index: self.index, size: self.size });
+        }
+        let leaf = self.leaf(&path_of(key), value)?;
+        let got = state_root(self.size, &self.tree_root(leaf)?);
+        if got == *root { Ok(()) } else { Err(StateProofError::Root { expected: *root, got }) }
+    }
+
+    /// The hash of the leaf that has to be in the tree if it is so.
+    fn leaf(&self, path: &Hash, value: Option<&[u8]>) -> Result<Hash, StateProofError> {
+        let next = &self.next.0;
+        let (at, hash) = match &self.previous {
+            None => (*path, value_hash(value)),
+            Some(_) if value.is_some() => return Err(StateProofError::NoValue),
+            Some(previous) if previous.path.0 < *path => (previous.path.0, previous.value_hash.0),
+            Some(_) => return Err(StateProofError::Order),
+        };
+        // An own leaf is below its next, and what is not there is below the next of the leaf before.
+        if *next != NONE && *next <= *path {
+            return Err(StateProofError::Order);
+        }
+        Ok(leaf_hash(&at, next, &hash))
+    }
+
+    /// The root to which the audit path leads: RFC 9162, section 2.1.3.2, whose names these are.
+    fn tree_root(&self, leaf: Hash) -> Result<Hash, StateProofError> {
+        let length = StateProofError::Length(self.audit_path.len());
+        if AUDIT_PATH_LENGTH_MAX < self.audit_path.len() {
+            return Err(length);
+        }
+        let (mut fnode, mut snode, mut hash) = (self.index, self.size - 1, leaf);
+        for Sha256Hash(beside) in &self.audit_path {
+            if snode == 0 {
+                return Err(length);
+            }
+            if fnode & 1 == 1 || fnode == snode {
+                hash = node_hash(beside, &hash);
+                // It is not zero, being odd or the last node's, which is not.
+                let levels = fnode.trailing_zeros();
+                (fnode, snode) = (fnode >> levels, snode >> levels);
+            } else {
+                hash = node_hash(&hash, beside);
+            }
+            (fnode, snode) = (fnode >> 1, snode >> 1);
+        }
+        if snode == 0 { Ok(hash) } else { Err(length) }
+    }
+
+    /// Its one binary encoding; the box is at the head of this file.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEAD_SIZE + 64 + 32 * self.audit_path.len());
+        bytes.extend_from_slice(&MAGIC);
+        // A longer path is no proof; its encoding is refused as one of 255 hashes is.
+        let length = u8::try_from(self.audit_path.len()).unwrap_or(u8::MAX);
+        bytes.extend_from_slice(&[u8::from(self.previous.is_some()), length, 0, 0]);
+        bytes.extend_from_slice(&self.size.to_le_bytes());
+        bytes.extend_from_slice(&self.index.to_le_bytes());
+        bytes.extend_from_slice(&self.next.0);
+        if let Some(previous) = &self.previous {
+            bytes.extend_from_slice(&previous.path.0);
+            bytes.extend_from_slice(&previous.value_hash.0);
+        }
+        bytes.extend(self.audit_path.iter().flat_map(|hash| hash.0));
+        bytes
+    }
+
+    /// Reads its one binary encoding.
+    ///
+    /// # Errors
+    ///
+    /// [`StateProofError::Format`] for all other bytes, [`StateProofError::Index`] for numbers that are none of a tree.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StateProofError> {
+        let mut rest = bytes;
+        let [magic @ .., kind, length, zero, reserved] = *take::<8>(&mut rest, bytes)?;
+        if magic != MAGIC || 1 < kind || AUDIT_PATH_LENGTH_MAX < usize::from(length) || (zero, reserved) != (0, 0) {
+            return Err(StateProofError::Format { at: 0 });
+        }
+        let size = u64::from_le_bytes(*take(&mut rest, bytes)?);
+        let index = u64::from_le_bytes(*take(&mut rest, bytes)?);
+        if NUMBER_MAX < size || size <= index {
+            return Err(StateProofError::Index { index, size });
+        }
+        let mut hash = || take(&mut rest, bytes).copied().map(Sha256Hash);
+        let next = hash()?;
+        let previous = if kind == 1 { Some(PreviousLeaf { path: hash()?, value_hash: hash()? }) } else { None };
+        let audit_path = (0..length).map(|_| hash()).collect::<Result<_, _>>()?;
+        if !rest.is_empty() {
+            return Err(StateProofError::Format { at: bytes.len() - rest.len() });
+        }
+        Ok(Self { size, index, next, previous, audit_path })
+    }
+}
+
+/// Takes `N` bytes off the front of what is left.
+fn take<'a, const N: usize>(rest: &mut &'a [u8], all: &[u8]) -> Result<&'a [u8; N], StateProofError> {
+    let at = all.len() - rest.len();
+    let (field, behind) = rest.split_first_chunk().ok_or(StateProofError::Format { at })?;
+    *rest = behind;
+    Ok(field)
+}
