@@ -4,6 +4,7 @@
 //! progress by more than a second is not followed: time then goes on from where it was. That it never goes back is the
 //! chain's care ([`annals_ordering::seal::Chain::ordered_time`]).
 
+use crate::manual_clock::ManualClock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How far a wall clock may run ahead of monotonic progress between two readings.
@@ -34,16 +35,31 @@ impl Reading {
 pub(crate) enum Time {
     /// The machine's clocks.
     Machine,
+    /// What the embedder sets.
+    Manual(ManualClock),
     /// What a simulation says.
     #[cfg(test)]
     Simulated(std::sync::Arc<parking_lot::Mutex<Reading>>),
 }
 
 impl Time {
+    /// The embedder's clock, or else the machine's.
+    pub(crate) fn of(manual: Option<&ManualClock>) -> Self {
+        manual.cloned().map_or(Self::Machine, Self::Manual)
+    }
+
     /// Looks at the clocks.
     pub(crate) fn now(&self) -> Reading {
         match self {
             Self::Machine => Reading::now(),
+            Self::Manual(clock) => {
+                // The clock is looked at first. So between two readings the monotonic one grows by no less than the wall
+                // clock, which is then always followed; and it grows while the wall clock stands still, for what waits.
+                let (wall_ms, advance_ms) = clock.look();
+                let now = Reading::now().monotonic;
+                let monotonic = now.checked_add(Duration::from_millis(advance_ms)).unwrap_or(now);
+                Reading { wall_ms, monotonic }
+            }
             #[cfg(test)]
             Self::Simulated(reading) => *reading.lock(),
         }
@@ -97,6 +113,7 @@ impl Clock {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]
@@ -110,5 +127,19 @@ mod tests {
         assert_eq!(clock.tell(at(99_000_000, 12)), 1_013_000, "a day ahead is not");
         assert_eq!(clock.tell(at(99_001_000, 13)), 1_014_000, "nor later");
         assert_eq!(clock.tell(at(1_000_000, 14)), 1_000_000, "back is for the chain to refuse");
+    }
+
+    #[test]
+    fn a_manual_clock_is_followed_however_far_it_is_set() {
+        let manual = ManualClock::new(1_000_000);
+        let time = Time::of(Some(&manual));
+        let mut clock = Clock::new(time.now());
+        for ahead_ms in [0, 1, 1_001, 90 * 24 * 3_600_000, 0, 1 << 50] {
+            manual.set(manual.now_ms() + ahead_ms).unwrap();
+            assert_eq!(clock.tell(time.now()), manual.now_ms());
+        }
+        let still = time.now();
+        let passes = (0..100_000_000).any(|_| still.monotonic < time.now().monotonic);
+        assert!(passes && time.now().wall_ms == still.wall_ms, "what waits goes on while the clock stands still");
     }
 }

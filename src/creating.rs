@@ -1,6 +1,6 @@
 //! Making a ledger: its directory, its key, and block 0 with the genesis record alone.
 
-use crate::clock::Reading;
+use crate::clock::Time;
 use crate::home::{Home, check_free, parent};
 use crate::key_path::{generate_key, random_bytes, read_key, write_key};
 use crate::open_error::OpenError;
@@ -20,8 +20,8 @@ use annals_storage::segment::{SegmentHeader, is_segment_size};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-/// Makes a ledger at a place that is missing or an empty directory, whole or not at all.
-pub(crate) fn create(place: &Path, creation: &Creation) -> Result<Home, OpenError> {
+/// Makes a ledger at a place that is missing or an empty directory, whole or not at all, at the time that there is.
+pub(crate) fn create(place: &Path, creation: &Creation, time: &Time) -> Result<Home, OpenError> {
     check_free(place)?;
     if !is_segment_size(creation.segment_size) {
         return Err(OpenError::SegmentSize(creation.segment_size));
@@ -35,7 +35,7 @@ pub(crate) fn create(place: &Path, creation: &Creation) -> Result<Home, OpenErro
     let beside = tempfile_name(place);
     remove_attempts(place);
     let home = Home::lay_out(&beside, creation.segment_size, key_path)?;
-    let made = fill(&home, creation, given).and_then(|()| Ok(home.move_to(place)?));
+    let made = fill(&home, creation, given, time).and_then(|()| Ok(home.move_to(place)?));
     if made.is_err() {
         let _ = std::fs::remove_dir_all(&beside);
     }
@@ -67,7 +67,7 @@ fn remove_attempts(place: &Path) {
     }
 }
 
-fn fill(home: &Home, creation: &Creation, given: Option<SigningKey>) -> Result<(), OpenError> {
+fn fill(home: &Home, creation: &Creation, given: Option<SigningKey>, time: &Time) -> Result<(), OpenError> {
     let key = match given {
         Some(key) => key,
         None => {
@@ -78,7 +78,7 @@ fn fill(home: &Home, creation: &Creation, given: Option<SigningKey>) -> Result<(
     };
     let genesis = genesis(creation, &key)?;
     let disk = FileDisk::new(&home.segments(), Access::Write);
-    let clock_ms = Reading::now().wall_ms;
+    let clock_ms = time.now().wall_ms;
     let claimed_ms = if creation.random.is_some() { 0 } else { clock_ms };
     let segment_key = random_bytes().map_err(crate::home::HomeError::from)?;
     append_genesis(
@@ -185,7 +185,8 @@ mod tests {
         let names =
             [".ledger.new-4294967295", ".ledger.new-1", ".other.new-4294967295", ".ledger.new-x", "ledger.new-7"];
         names.iter().for_each(|name| std::fs::create_dir(directory.path().join(name)).unwrap());
-        create(&place, &Creation { segment_size: 2 << 20, ..Creation::open("annals.example/left") }).unwrap();
+        let creation = Creation { segment_size: 2 << 20, ..Creation::open("annals.example/left") };
+        create(&place, &creation, &Time::Machine).unwrap();
         let there = names.map(|name| directory.path().join(name).exists());
         assert_eq!(there, [false, true, true, true, true]);
     }

@@ -5,7 +5,7 @@ mod tests;
 
 use crate::appender::{Ack, Appender, NoAppender};
 use crate::assembly::{Assembled, Material, Opening};
-use crate::clock::{Reading, Time};
+use crate::clock::Time;
 use crate::creating::create;
 use crate::engine::work;
 use crate::follower::{FollowError, Follower, Following, Position};
@@ -80,6 +80,8 @@ impl CloseError {
 pub struct Ledger {
     shared: Arc<Shared>,
     key: Arc<SigningKey>,
+    /// What ticks claim.
+    time: Time,
     path: PathBuf,
     files: Arc<FileDisk>,
     device: &'static str,
@@ -113,7 +115,7 @@ impl Ledger {
     pub fn create(path: &Path, creation: &Creation, options: Options) -> Result<Self, OpenError> {
         // What would refuse the opening comes before anything is made.
         Budget::new(creation.segment_size, &options)?;
-        let home = create(path, creation)?;
+        let home = create(path, creation, &Time::of(options.clock.as_ref()))?;
         Self::open_home(&home, path, options)
     }
 
@@ -144,13 +146,14 @@ impl Ledger {
         let going_on = GoingOn::ask(home, &options)?;
         // Derived data: if its directory was removed, it is made again; if that fails, memory answers.
         let _ = std::fs::create_dir(home.index());
-        let (key, time) = (Arc::new(home.read_key()?), Time::Machine);
+        let (key, time) = (Arc::new(home.read_key()?), Time::of(options.clock.as_ref()));
         let files = Arc::new(FileDisk::new(&home.segments(), Access::Write));
         files.lock_newest()?;
         let disk: Arc<dyn Disk> = Arc::clone(&files) as Arc<dyn Disk>;
         let store: Arc<dyn IndexStore> = Arc::new(FileIndexStore::new(&home.index()));
         check_segment_size(home, disk.as_ref())?;
-        let material = Material { disk, store, key: Arc::clone(&key), segment_size: home.segment_size(), time };
+        let segment_size = home.segment_size();
+        let material = Material { disk, store, key: Arc::clone(&key), segment_size, time: time.clone() };
         let opening = Opening::recover(material, &options)?;
         let reopenings = going_on.judge(opening.query(), opening.clock_accepted, opening.clock_ms)?;
         let Opened { device, refusal: device_refusal } = make_device(&files)?;
@@ -165,6 +168,7 @@ impl Ledger {
         let mut ledger = Self {
             shared,
             key,
+            time,
             path,
             files,
             device,
@@ -318,7 +322,7 @@ impl Ledger {
         let mut ticker = self.ticker.lock();
         let author = self.key.public();
         let nonce = self.reader().next_nonce(&author).map_err(|error| Refusal::Lookup(error.code()))?;
-        let now = Reading::now().wall_ms;
+        let now = self.time.now().wall_ms;
         let mut head = engine_head(self.id(), author, nonce, now, kind, payload).encode();
         self.key.sign_head(&mut head);
         ticker.append_wait(&[&head[..], payload].concat())

@@ -1,5 +1,6 @@
 //! What an embedder chooses when making or opening a ledger.
 
+use crate::manual_clock::ManualClock;
 use crate::policy::Policy;
 use annals_core::hash::AuthorId;
 use annals_core::limits::SEGMENT_SIZE_DEFAULT;
@@ -94,6 +95,9 @@ pub struct Options {
     pub clock_jump_max: Duration,
     /// Takes the clock as it is where opening would be refused for it; a *reopened* record says so.
     pub accept_clock: bool,
+    /// The clock to go by instead of the machine's, genesis included if the ledger is made with it. It stands still until it
+    /// is set: for scenarios, tests and simulations; ordered times then prove nothing about the world.
+    pub clock: Option<ManualClock>,
     /// Reads the ledger again and again in the background, at so many bytes a second; none: never. What it finds is told by
     /// [`crate::Ledger::scrub_status`] and changes nothing.
     pub scrub_rate: Option<u64>,
@@ -116,6 +120,7 @@ impl Default for Options {
             policy: None,
             clock_jump_max: Duration::from_hours(7 * 24),
             accept_clock: false,
+            clock: None,
             scrub_rate: None,
             continue_after: None,
         }

@@ -6,6 +6,7 @@
 mod authors;
 mod backups;
 mod checks;
+mod clocks;
 mod copies;
 mod damage;
 mod flips;
