@@ -7,6 +7,8 @@ mod authors;
 mod backups;
 #[path = "integration/checks.rs"]
 mod checks;
+#[path = "integration/clocks.rs"]
+mod clocks;
 #[path = "integration/copies.rs"]
 mod copies;
 #[path = "integration/damage.rs"]
