@@ -306,6 +306,7 @@ impl Pending {
             RefusalCode::BadContent => Refusal::ContentHash,
             RefusalCode::NotAdmitted | RefusalCode::Revoked => Refusal::NotAdmitted(AuthorId::from_bytes(author)),
             RefusalCode::NotAdmin | RefusalCode::EngineRecord | RefusalCode::Ledger => Refusal::EngineRecord,
+            RefusalCode::StateRootLater => Refusal::StateRootLater,
             RefusalCode::DiskFull => Refusal::DiskFull,
             // Made in the meantime: the record may be sent again.
             RefusalCode::NoSegment => {

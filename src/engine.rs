@@ -30,7 +30,7 @@ use annals_core::signature::SigningKey;
 use annals_ordering::registry::Sources;
 use annals_ordering::ring::Drain;
 use annals_ordering::seal::Chain;
-use annals_ordering::sequence::Sequencer;
+use annals_ordering::sequence::{Next, Sequencer};
 use annals_ordering::slots::{Outcome, RefusalCode};
 use annals_storage::buffer::PageBuffer;
 use annals_storage::device::{Completion, Device, Write, WriteKind};
@@ -387,8 +387,8 @@ impl Engine {
             return Ok(false);
         }
         let draft = &mut self.draft;
-        let next_seq = self.chain.next_seq();
-        draft.sequence(&self.drain, bound.end, next_seq, &mut self.sequencer, &mut self.known, &self.shared.authors);
+        let first = Next { seq: self.chain.next_seq(), height: self.chain.next_height() };
+        draft.sequence(&self.drain, bound.end, first, &mut self.sequencer, &mut self.known, &self.shared.authors);
         if draft.records.is_empty() {
             self.drain.release_to(bound.end);
         } else {

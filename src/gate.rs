@@ -45,11 +45,11 @@ pub(crate) fn gate<'a>(shared: &Shared, met: &mut Met, bytes: &'a [u8]) -> Resul
     if record.head.ledger != expected {
         return Err(Refusal::Ledger { expected, got: record.head.ledger });
     }
-    let is_engine = record.head.kind.is_engine();
+    let is_for_admitted = record.head.kind.is_for_admitted();
     let genesis = &shared.query.genesis;
     let mut verified = None;
     let mut vouch = |author: &Author| {
-        if !is_engine && !author.is_admitted(genesis) {
+        if is_for_admitted && !author.is_admitted(genesis) {
             return Err(Refusal::NotAdmitted(author.id));
         }
         if verified.is_none() {
@@ -57,12 +57,14 @@ pub(crate) fn gate<'a>(shared: &Shared, met: &mut Met, bytes: &'a [u8]) -> Resul
         }
         Ok(())
     };
-    if is_engine && let Order::Admit(id) | Order::Revoke(id) = order(genesis, &record.head, record.payload)? {
+    if record.head.kind.is_engine()
+        && let Order::Admit(id) | Order::Revoke(id) = order(genesis, &record.head, record.payload)?
+    {
         // Sequencing needs the named author's state, whatever it is; who names it must have signed.
         remember(shared, met, &id, &mut vouch)?;
     }
     let known = remember(shared, met, &record.head.author, &mut vouch)?;
-    if !is_engine && !known.is_admitted() {
+    if is_for_admitted && !known.is_admitted() {
         return Err(Refusal::NotAdmitted(record.head.author));
     }
     if let Some(policy) = &shared.policy {

@@ -23,10 +23,11 @@ use crate::shared::Shared;
 use annals_core::block::BlockHeader;
 use annals_core::checkpoint::{Checkpoint, Vkey};
 use annals_core::genesis::{Genesis, engine_head};
-use annals_core::hash::LedgerId;
+use annals_core::hash::{AuthorId, LedgerId};
 use annals_core::record::Kind;
 use annals_core::reopening::Reopening;
 use annals_core::signature::SigningKey;
+use annals_core::state_root::Appointment;
 use annals_storage::device::{Opened, Preference, UringError, open as open_preferred};
 use annals_storage::disk::{Access, Disk, FileDisk};
 use annals_storage::frame::Slot;
@@ -315,6 +316,31 @@ impl Ledger {
     /// [`Refusal`] as for any record.
     pub fn tick(&self) -> Result<Ack, Refusal> {
         self.order(Kind::TICK, &[])
+    }
+
+    /// Appoints a contract host: lets this key say state roots of this ledger, in records of [`Kind::STATE_ROOT`].
+    ///
+    /// Every such record carries the appointment, so it is handed to the host once and kept there; it is no secret, and
+    /// asked for again it is the same. Nothing is recorded here. An admin takes it back by revoking the host's key.
+    ///
+    /// ```
+    /// use annals::{Creation, Kind, Ledger, Options, RecordBuilder, SigningKey, StateRoot, StateRootRecord};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let place = directory.path().join("ledger");
+    /// let ledger = Ledger::create(&place, &Creation::open("example.gov/ledger"), Options::default())?;
+    /// let host = SigningKey::from_seed(&[8; 32]);
+    /// let appointment = ledger.appoint(&host.public());
+    /// // The host has applied its contracts to all records through block 0.
+    /// let said = StateRootRecord { height: 0, root: StateRoot::from_bytes([3; 32]), appointment };
+    /// let record = RecordBuilder::new(ledger.id(), Kind::STATE_ROOT).unsalted().sign(&host, &said.encode())?;
+    /// let ack = ledger.appender()?.append_wait(record.bytes())?;
+    /// // Whoever has the vkey, the receipt and the payload verifies it offline.
+    /// let head = ledger.reader().prove(ack.seq)?.verify(ledger.vkey()).map_err(|(_, error)| error)?;
+    /// StateRootRecord::parse(&said.encode())?.verify(ledger.vkey(), head.ledger, &head.author)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn appoint(&self, host: &AuthorId) -> Appointment {
+        Appointment::sign(self.id(), host, &self.key)
     }
 
     /// Orders a record by the ledger key.

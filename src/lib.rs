@@ -61,7 +61,9 @@ mod still;
 pub use abilities::{Abilities, abilities};
 pub use annals_core::checkpoint::{Checkpoint, CheckpointError, Vkey, VkeyError};
 pub use annals_core::genesis::{Admission, Genesis};
-pub use annals_core::hash::{AuthorId, ContentHash, Hex, HexError, ItemHash, LedgerId, RecordId, TreeHash, parse_hex};
+pub use annals_core::hash::{
+    AuthorId, ContentHash, Hex, HexError, ItemHash, LedgerId, RecordId, StateRoot, TreeHash, parse_hex,
+};
 pub use annals_core::item_proof::{ItemProof, ItemProofError};
 pub use annals_core::leaf::LeafEntry;
 pub use annals_core::limits;
@@ -70,6 +72,7 @@ pub use annals_core::receipt_json::{Disclosure, ReceiptJson, ReceiptJsonError};
 pub use annals_core::record::{Flags, Head, Kind, ParseError, Record};
 pub use annals_core::reopening::{Reason, Reopening};
 pub use annals_core::signature::{KeyError, SigningKey, parse_author};
+pub use annals_core::state_root::{Appointment, StateRootError, StateRootRecord};
 pub use annals_ordering::registry::RegistryFull;
 pub use annals_storage::device::UringError;
 pub use annals_storage::disk::DiskError;

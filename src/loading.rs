@@ -156,7 +156,7 @@ impl Loader {
         loaded.last_checksum = header.checksum;
         if let Some(block) = header.block() {
             let (first_seq, height) = (block.header.first_seq, block.header.height);
-            let records = loaded.replay.block(first_seq, frame.body)?;
+            let records = loaded.replay.block(&block.header, frame.body)?;
             for record in &records {
                 let ordered_time_ms = block.header.ordered_time_ms;
                 let entry = LeafEntry { record_id: record.record_id, height, ordered_time_ms };

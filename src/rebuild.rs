@@ -96,7 +96,7 @@ pub(crate) fn build(
             IndexBuilder::new(ledger, segment, key, seq, height)
         });
         let Some(block) = frame.header.block() else { return ControlFlow::Continue(()) };
-        match replay.block(block.header.first_seq, frame.body) {
+        match replay.block(&block.header, frame.body) {
             Ok(records) => {
                 let header = &block.header;
                 let (first_seq, height, offset) = (header.first_seq, header.height, frame.header.offset);

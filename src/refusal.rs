@@ -58,6 +58,9 @@ pub enum Refusal {
     /// An engine record that is not taken.
     #[error("the engine record is not one that this author may send")]
     EngineRecord,
+    /// A state root of a block that is not below the record's own.
+    #[error("the record says the state root of a block that is not there yet; say it of a final block")]
+    StateRootLater,
     /// The signature does not hold.
     #[error("the signature of the record does not hold")]
     Signature,
@@ -121,6 +124,7 @@ impl Refusal {
             Self::Signature => "record.signature",
             Self::ContentHash => "content.hash",
             Self::EngineRecord => "engine.refused",
+            Self::StateRootLater => "state_root.later",
             Self::Policy(_) => "record.policy",
             Self::PolicyPanic => "record.policy_panic",
             Self::BatchTooLarge => "ledger.batch_too_large",
@@ -150,6 +154,7 @@ impl Refusal {
             | Self::Signature
             | Self::ContentHash
             | Self::EngineRecord
+            | Self::StateRootLater
             | Self::Policy(_)
             | Self::PolicyPanic
             | Self::BatchTooLarge

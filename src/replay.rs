@@ -4,11 +4,12 @@
 //! same sequencer that ordered the records takes them again, so a ledger that holds a record which it would refuse is
 //! noticed. Signatures and content are not verified here.
 
+use annals_core::block::BlockHeader;
 use annals_core::body::{Body, BodyError};
 use annals_core::genesis::{self, Genesis, Order};
 use annals_core::hash::{AuthorId, LedgerId, RecordId};
-use annals_core::record::{Head, ParseError, SUITE_ED25519, record_id};
-use annals_ordering::sequence::{Author, SequenceError, Sequencer, Statement, Verdict};
+use annals_core::record::{Head, Kind, ParseError, SUITE_ED25519, record_id};
+use annals_ordering::sequence::{Author, Next, SequenceError, Sequencer, Statement, Verdict};
 use annals_ordering::window::NonceWindow;
 use annals_storage::index::{AuthorEntry, AuthorStatement, IndexError, RecordEntry, StoredNonces};
 use annals_storage::recovery::RecoveryError;
@@ -133,19 +134,21 @@ impl Replay {
     }
 
     /// Sequences the records of the next block once more; what the index keeps of each.
-    pub(crate) fn block(&mut self, first_seq: u64, body: &[u8]) -> Result<Vec<RecordEntry>, ReplayError> {
+    pub(crate) fn block(&mut self, header: &BlockHeader, body: &[u8]) -> Result<Vec<RecordEntry>, ReplayError> {
+        let BlockHeader { first_seq, height, .. } = *header;
         let body = Body::parse(body).map_err(|source| ReplayError::Body { seq: first_seq, source })?;
         let mut entries = Vec::with_capacity(body.record_count());
         for (index, (seq, bytes)) in (first_seq..).zip(body.heads()).enumerate() {
             let head = Head::parse(bytes).map_err(|source| ReplayError::Head { seq, source })?;
-            self.record(seq, &head, body.payload(index).unwrap_or_default())?;
+            self.record(Next { seq, height }, &head, body.payload(index).unwrap_or_default())?;
             entries.push(record_entry(&head, record_id(bytes)));
         }
         Ok(entries)
     }
 
     /// Sequences the next record once more.
-    pub(crate) fn record(&mut self, seq: u64, head: &Head, payload: &[u8]) -> Result<(), ReplayError> {
+    pub(crate) fn record(&mut self, place: Next, head: &Head, payload: &[u8]) -> Result<(), ReplayError> {
+        let seq = place.seq;
         if seq == 0 {
             // The genesis record stands outside its own rules; it uses up the ledger key's nonce 0.
             let mut author = Author::new(head.author);
@@ -155,12 +158,12 @@ impl Replay {
             return Ok(());
         }
         let slot = self.slot(&head.author)?;
-        if head.kind.is_engine()
+        if matches!(head.kind, Kind::AUTHOR_ADMIT | Kind::AUTHOR_REVOKE)
             && let Ok(Order::Admit(id) | Order::Revoke(id)) = genesis::order(&self.genesis, head, payload)
         {
             self.slot(&id)?;
         }
-        match self.sequencer.offer(slot, head, payload, seq) {
+        match self.sequencer.offer(slot, head, payload, place) {
             Ok(Verdict::Accepted) => Ok(()),
             Ok(Verdict::Met) => Err(ReplayError::Nonce { seq, nonce: head.nonce }),
             Err(source) => Err(ReplayError::Refused { seq, source }),

@@ -13,6 +13,8 @@ mod clocks;
 mod copies;
 #[path = "integration/damage.rs"]
 mod damage;
+#[path = "integration/engine_kinds.rs"]
+mod engine_kinds;
 #[path = "integration/flips.rs"]
 mod flips;
 #[path = "integration/forged.rs"]

@@ -7,13 +7,14 @@
 
 use crate::bytes::{Reader, Truncated};
 use crate::checkpoint::Vkey;
-use crate::hash::{AuthorId, ContentHash, LedgerId};
+use crate::hash::{AuthorId, ContentHash, LedgerId, RecordId};
 use crate::limits::{
     ADMIN_COUNT_MAX, BLOCK_RECORD_COUNT_MAX, FIRST_AUTHOR_COUNT_MAX, HEAD_SIZE, ITEM_COUNT_MAX, PAYLOAD_SIZE_MAX,
 };
 use crate::record::{Flags, Head, Kind, Record, SUITE_ED25519};
 use crate::reopening::{Reopening, ReopeningError};
 use crate::signature::{KeyError, SigningKey, parse_author};
+use crate::state_root::{StateRootError, StateRootRecord};
 
 const MAGIC: &[u8; 4] = b"ANG1";
 const FORMAT_VERSION: u32 = 1;
@@ -264,6 +265,10 @@ pub enum Order {
     Revoke(AuthorId),
     /// Note why the ledger went on, and from which checkpoint.
     Reopen(Reopening),
+    /// Note what state the contracts have made; its author is appointed.
+    StateRoot(StateRootRecord),
+    /// Note that the author signs this record, too. Whether it is there is for contracts to tell.
+    Countersign(RecordId),
 }
 
 /// Why an engine record is refused.
@@ -293,6 +298,9 @@ pub enum OrderError {
     /// The payload does not say why the ledger went on.
     #[error(transparent)]
     Reopening(#[from] ReopeningError),
+    /// The payload is not that of a state root, or its author is not appointed.
+    #[error(transparent)]
+    StateRoot(#[from] StateRootError),
 }
 
 impl OrderError {
@@ -305,42 +313,59 @@ impl OrderError {
             Self::Author(_) => "engine.author",
             Self::Key(error) => error.code(),
             Self::Reopening(error) => error.code(),
+            Self::StateRoot(error) => error.code(),
         }
     }
 }
 
 /// Reads what an engine record asks for, and whether its author may ask it.
 ///
+/// Not told here, since it depends on the order: whether the author of a kind [`Kind::is_for_admitted`] is admitted, and whether
+/// the height and the checkpoint that a record names lie below it.
+///
 /// # Errors
 ///
 /// [`OrderError`] if it is refused.
 pub fn order(genesis: &Genesis, head: &Head, payload: &[u8]) -> Result<Order, OrderError> {
-    let (allowed, by) = match head.kind {
-        Kind::TICK | Kind::REOPENED => (head.author == genesis.vkey.key(), "the ledger key"),
-        Kind::AUTHOR_ADMIT | Kind::AUTHOR_REVOKE => (genesis.is_admin(&head.author), "an admin"),
-        other => return Err(OrderError::Kind(other.0)),
-    };
-    if !allowed {
-        return Err(OrderError::Author(by));
-    }
+    check_author(genesis, head)?;
     if head.flags != Flags::NONE || head.item_count != 1 {
         return Err(OrderError::Form);
     }
-    if head.kind == Kind::TICK {
-        return if payload.is_empty() {
-            Ok(Order::Tick)
-        } else {
-            Err(OrderError::PayloadSize { expected: 0, got: payload.len() })
-        };
+    match head.kind {
+        Kind::TICK => fixed::<0>(payload).map(|_| Order::Tick),
+        Kind::AUTHOR_ADMIT => named_author(payload).map(Order::Admit),
+        Kind::AUTHOR_REVOKE => named_author(payload).map(Order::Revoke),
+        Kind::STATE_ROOT => {
+            let said = StateRootRecord::parse(payload)?;
+            said.verify(&genesis.vkey, head.ledger, &head.author)?;
+            Ok(Order::StateRoot(said))
+        }
+        Kind::COUNTERSIGN => fixed(payload).map(RecordId::from_bytes).map(Order::Countersign),
+        Kind::REOPENED => Ok(Order::Reopen(Reopening::parse(payload, &genesis.vkey)?)),
+        other => Err(OrderError::Kind(other.0)),
     }
-    if head.kind == Kind::REOPENED {
-        return Ok(Order::Reopen(Reopening::parse(payload, &genesis.vkey)?));
-    }
-    let author =
-        <[u8; 32]>::try_from(payload).map_err(|_| OrderError::PayloadSize { expected: 32, got: payload.len() })?;
-    let author = AuthorId::from_bytes(author);
+}
+
+/// Refuses kinds that nobody may send, and authors who may not send theirs.
+fn check_author(genesis: &Genesis, head: &Head) -> Result<(), OrderError> {
+    let (allowed, by) = match head.kind {
+        Kind::TICK | Kind::REOPENED => (head.author == genesis.vkey.key(), "the ledger key"),
+        Kind::AUTHOR_ADMIT | Kind::AUTHOR_REVOKE => (genesis.is_admin(&head.author), "an admin"),
+        // Of the one the payload tells, of the other sequencing.
+        Kind::STATE_ROOT | Kind::COUNTERSIGN => return Ok(()),
+        other => return Err(OrderError::Kind(other.0)),
+    };
+    if allowed { Ok(()) } else { Err(OrderError::Author(by)) }
+}
+
+fn fixed<const N: usize>(payload: &[u8]) -> Result<[u8; N], OrderError> {
+    payload.try_into().map_err(|_| OrderError::PayloadSize { expected: N, got: payload.len() })
+}
+
+fn named_author(payload: &[u8]) -> Result<AuthorId, OrderError> {
+    let author = AuthorId::from_bytes(fixed(payload)?);
     parse_author(&author)?;
-    Ok(if head.kind == Kind::AUTHOR_ADMIT { Order::Admit(author) } else { Order::Revoke(author) })
+    Ok(author)
 }
 
 fn expect(field: &'static str, value: u64, expected: u64) -> Result<(), GenesisError> {

@@ -153,3 +153,7 @@ name_type! {
     /// SHA-256 node or leaf hash of the RFC 6962 tree.
     TreeHash
 }
+name_type! {
+    /// Root of the state that contracts make of a ledger's records; how, is the contracts' affair.
+    StateRoot
+}

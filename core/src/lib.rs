@@ -26,4 +26,5 @@ pub mod nodes;
 pub mod proof;
 pub mod receipt;
 pub mod receipt_json;
+pub mod state_root;
 pub mod tree;

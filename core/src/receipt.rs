@@ -176,6 +176,9 @@ impl Receipt {
 
     /// Verifies the receipt against a ledger's vkey.
     ///
+    /// Of a state root it sees the head alone: that its author was appointed is shown by its payload, with
+    /// [`crate::state_root::StateRootRecord::verify`].
+    ///
     /// # Errors
     ///
     /// The first step that does not hold, and why.
@@ -196,7 +199,9 @@ impl Receipt {
         }
         if head.kind.is_engine() {
             let by_ledger_key = matches!(head.kind, Kind::GENESIS | Kind::TICK | Kind::REOPENED);
-            if !by_ledger_key && !matches!(head.kind, Kind::AUTHOR_ADMIT | Kind::AUTHOR_REVOKE) {
+            let by_others =
+                matches!(head.kind, Kind::AUTHOR_ADMIT | Kind::AUTHOR_REVOKE | Kind::STATE_ROOT | Kind::COUNTERSIGN);
+            if !by_ledger_key && !by_others {
                 return Err(ReceiptError::Place("kind"));
             }
             if head.flags != Flags::NONE || head.is_bundle() {

@@ -63,6 +63,10 @@ impl Kind {
     pub const AUTHOR_ADMIT: Self = Self(2);
     /// Revokes an author.
     pub const AUTHOR_REVOKE: Self = Self(3);
+    /// Says which state the contracts have made of the records through a block.
+    pub const STATE_ROOT: Self = Self(6);
+    /// Signs a record once more.
+    pub const COUNTERSIGN: Self = Self(7);
     /// Goes on after a clock, a restored backup or a copy that had to be accepted.
     pub const REOPENED: Self = Self(8);
     /// The lowest number that is free for front ends.
@@ -71,6 +75,11 @@ impl Kind {
     /// Whether the number belongs to the engine.
     pub const fn is_engine(self) -> bool {
         self.0 < Self::APPLICATION_FIRST.0
+    }
+
+    /// Whether its authors have to be admitted; those of the other kinds are entitled in another way.
+    pub const fn is_for_admitted(self) -> bool {
+        !self.is_engine() || self.0 == Self::COUNTERSIGN.0
     }
 }
 

@@ -5,16 +5,17 @@ use annals_core::block::BlockHeader;
 use annals_core::bundle::{self, Bundle};
 use annals_core::checkpoint::{Checkpoint, Vkey};
 use annals_core::genesis::{Admission, Genesis, GenesisError, Order, engine_head, order};
-use annals_core::hash::{BlockHash, LedgerId};
+use annals_core::hash::{BlockHash, LedgerId, RecordId, StateRoot};
 use annals_core::item_proof::ItemProof;
 use annals_core::leaf::LeafEntry;
 use annals_core::limits::HEAD_SIZE;
 use annals_core::proof::inclusion_path;
 use annals_core::receipt::{Receipt, Step};
 use annals_core::receipt_json::{Disclosure, ReceiptJson};
-use annals_core::record::{Kind, Record, content_hash, record_id};
+use annals_core::record::{Flags, Head, Kind, Record, content_hash, record_id};
 use annals_core::reopening::Reopening;
 use annals_core::signature::SigningKey;
+use annals_core::state_root::{Appointment, StateRootRecord};
 use annals_core::tree::Frontier;
 use proptest::prelude::*;
 
@@ -175,8 +176,42 @@ fn engine_records_are_taken_from_those_entitled_alone() {
     assert_eq!(ask(8, admin, &payload), Ok(Order::Reopen(reopening)));
     assert_eq!(ask(8, other, &payload).unwrap_err().code(), "engine.author");
     assert_eq!(ask(8, admin, b"").unwrap_err().code(), "reopened.size");
-    for reserved in [0, 4, 5, 6, 7, 9, 0xFFFF] {
+    for reserved in [0, 4, 5, 9, 0xFFFF] {
         assert_eq!(ask(reserved, admin, b"").unwrap_err().code(), "engine.kind", "kind {reserved}");
+    }
+}
+
+#[test]
+fn a_state_root_is_by_an_appointed_host_and_a_countersign_names_a_record() {
+    let it = ledger();
+    let (id, key) = (LedgerId::from_bytes([1; 32]), SigningKey::from_seed(&[1; 32]));
+    let host = SigningKey::from_seed(&[7; 32]).public();
+    let appointment = Appointment::sign(id, &host, &key);
+    let said = StateRootRecord { height: 3, root: StateRoot::from_bytes([4; 32]), appointment };
+    let (state_root, record) = (said.encode(), RecordId::from_bytes([5; 32]));
+    let head = |kind, author, payload: &[u8]| engine_head(id, author, 1, 1, kind, payload);
+    let ask = |head: &Head, payload: &[u8]| order(&it.genesis, head, payload);
+    assert_eq!(ask(&head(Kind::STATE_ROOT, host, &state_root), &state_root), Ok(Order::StateRoot(said)));
+    let countersign = head(Kind::COUNTERSIGN, host, record.as_bytes());
+    assert_eq!(ask(&countersign, record.as_bytes()), Ok(Order::Countersign(record)), "sequencing asks for admission");
+    let code = |head: Head, payload: &[u8]| ask(&head, payload).unwrap_err().code();
+    // Not even the ledger key speaks for the contracts without its own appointment.
+    for other in [it.genesis.admins[0], it.genesis.authors[0]] {
+        assert_eq!(code(head(Kind::STATE_ROOT, other, &state_root), &state_root), "state_root.appointment");
+    }
+    let elsewhere = Head { ledger: LedgerId::from_bytes([2; 32]), ..head(Kind::STATE_ROOT, host, &state_root) };
+    assert_eq!(code(elsewhere, &state_root), "state_root.appointment");
+    for (kind, payload, size) in [
+        (Kind::STATE_ROOT, &state_root[..], "state_root.size"),
+        (Kind::COUNTERSIGN, record.as_bytes(), "engine.payload_size"),
+    ] {
+        for flags in [Flags::SEALED, Flags::SALTED] {
+            assert_eq!(code(Head { flags, ..head(kind, host, payload) }, payload), "engine.form");
+        }
+        assert_eq!(code(Head { item_count: 2, ..head(kind, host, payload) }, payload), "engine.form");
+        for wrong in [&payload[1..], &[payload, &[0]].concat(), b""] {
+            assert_eq!(code(head(kind, host, wrong), wrong), size);
+        }
     }
 }
 

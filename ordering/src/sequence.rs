@@ -8,7 +8,7 @@
 use crate::window::{Nonce, NonceWindow};
 use annals_core::genesis::{self, Genesis, Order};
 use annals_core::hash::{AuthorId, LedgerId};
-use annals_core::record::Head;
+use annals_core::record::{Head, Kind};
 use std::collections::HashMap;
 
 /// What the ledger said last of an author.
@@ -73,6 +73,16 @@ pub enum SequenceError {
         /** Records before this one. */
         seq: u64,
     },
+    /// A state-root record names a block that is not below its own.
+    #[error(
+        "the record says the state root of block {height}, but would itself stand in block {next}; say that of a final block"
+    )]
+    StateRoot {
+        /** Height that the record names. */
+        height: u64,
+        /** Height of the block that it would stand in. */
+        next: u64,
+    },
     /// The slot names another author: the author was evicted meanwhile.
     #[error("the author's state was evicted; send the record again")]
     Evicted,
@@ -86,9 +96,19 @@ impl SequenceError {
             Self::Order(error) => error.code(),
             Self::Ledger => "record.ledger",
             Self::Reopening { .. } => "reopened.later",
+            Self::StateRoot { .. } => "state_root.later",
             Self::Evicted => "author.evicted",
         }
     }
+}
+
+/// The place that an offered record would take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Next {
+    /// Its seq.
+    pub seq: u64,
+    /// Its block's height.
+    pub height: u64,
 }
 
 /// What became of an offered record.
@@ -143,14 +163,14 @@ impl Sequencer {
         self.authors.iter_mut()
     }
 
-    /// Decides on a record whose content and signature are verified, which would take `seq`.
+    /// Decides on a record whose content and signature are verified, which would take the place `next`.
     ///
     /// # Errors
     ///
     /// [`SequenceError`] if it is refused; nothing has changed then.
     ///
     /// The author that an admit or revoke record names must have been added, or the record is refused as evicted.
-    pub fn offer(&mut self, slot: u32, head: &Head, payload: &[u8], seq: u64) -> Result<Verdict, SequenceError> {
+    pub fn offer(&mut self, slot: u32, head: &Head, payload: &[u8], next: Next) -> Result<Verdict, SequenceError> {
         if head.ledger != self.ledger {
             return Err(SequenceError::Ledger);
         }
@@ -166,18 +186,16 @@ impl Sequencer {
             {
                 return Err(SequenceError::Evicted);
             }
-            if let Order::Reopen(reopening) = order
-                && let Some(checkpoint) = reopening.checkpoint()
-                && seq < checkpoint.size
-            {
-                return Err(SequenceError::Reopening { size: checkpoint.size, seq });
-            }
+            check_below(order, next)?;
             Some(order)
-        } else if author.is_admitted(&self.genesis) {
-            None
         } else {
-            return Err(SequenceError::NotAdmitted);
+            None
         };
+        // An appointment holds without admission, until an admin revokes the host's key.
+        let is_revoked_host = head.kind == Kind::STATE_ROOT && matches!(author.statement, Statement::Revoked(_));
+        if is_revoked_host || (head.kind.is_for_admitted() && !author.is_admitted(&self.genesis)) {
+            return Err(SequenceError::NotAdmitted);
+        }
         match author.window.test(head.nonce) {
             Nonce::New => {}
             Nonce::Seen | Nonce::Below => return Ok(Verdict::Met),
@@ -185,14 +203,14 @@ impl Sequencer {
         author.window.insert(head.nonce);
         author.touched = true;
         if let Some(order) = order {
-            self.obey(order, seq);
+            self.obey(order, next.seq);
         }
         Ok(Verdict::Accepted)
     }
 
     fn obey(&mut self, order: Order, seq: u64) {
         let (id, statement) = match order {
-            Order::Tick | Order::Reopen(_) => return,
+            Order::Tick | Order::Reopen(_) | Order::StateRoot(_) | Order::Countersign(_) => return,
             Order::Admit(id) => (id, Statement::Admitted(seq)),
             Order::Revoke(id) => (id, Statement::Revoked(seq)),
         };
@@ -202,5 +220,21 @@ impl Sequencer {
             author.statement = statement;
             author.touched = true;
         }
+    }
+}
+
+/// What a record says of the ledger is said of what stands below it.
+fn check_below(order: Order, next: Next) -> Result<(), SequenceError> {
+    match order {
+        Order::Reopen(reopening) => match reopening.checkpoint() {
+            Some(checkpoint) if next.seq < checkpoint.size => {
+                Err(SequenceError::Reopening { size: checkpoint.size, seq: next.seq })
+            }
+            Some(_) | None => Ok(()),
+        },
+        Order::StateRoot(said) if next.height <= said.height => {
+            Err(SequenceError::StateRoot { height: said.height, next: next.height })
+        }
+        Order::StateRoot(_) | Order::Tick | Order::Admit(_) | Order::Revoke(_) | Order::Countersign(_) => Ok(()),
     }
 }

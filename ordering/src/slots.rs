@@ -51,10 +51,12 @@ pub enum RefusalCode {
     DiskFull,
     /// The next segment can't be made, for another reason.
     NoSegment,
+    /// A state root of a block that is not below the record's own.
+    StateRootLater,
 }
 
 impl RefusalCode {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::BadSignature,
         Self::BadContent,
         Self::NotAdmitted,
@@ -66,6 +68,7 @@ impl RefusalCode {
         Self::Overloaded,
         Self::DiskFull,
         Self::NoSegment,
+        Self::StateRootLater,
     ];
 }
 

@@ -15,7 +15,7 @@ use annals_core::record::{Head, Kind};
 use annals_core::signature::SigningKey;
 use annals_ordering::ring::{Drain, Entry, Known, Peek, Ring, Share, Verification};
 use annals_ordering::seal::{Chain, SealedRecord};
-use annals_ordering::sequence::{Author, Sequencer, Verdict};
+use annals_ordering::sequence::{Author, Next, Sequencer, Verdict};
 use annals_ordering::slots::{Outcome, Slots};
 use annals_ordering::verify::{Suspects, Verifier};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -119,7 +119,8 @@ impl Order {
                 Peek::Entry(entry) => {
                     let head = Head::parse(entry.head).unwrap();
                     let seq = self.chain.next_seq() + self.sealed.len() as u64;
-                    assert_eq!(self.sequencer.offer(0, &head, entry.payload, seq), Ok(Verdict::Accepted));
+                    let next = Next { seq, height: self.chain.next_height() };
+                    assert_eq!(self.sequencer.offer(0, &head, entry.payload, next), Ok(Verdict::Accepted));
                     let Verification::Verified(record_id) = entry.verification else { panic!("it is verified") };
                     self.sealed.push(SealedRecord { record_id, item_count: head.item_count });
                     writer.push(entry.head, entry.payload);

@@ -18,6 +18,7 @@ use annals_core::hash::{BlockHash, LedgerId};
 use annals_core::record::Kind;
 use annals_core::reopening::Reopening;
 use annals_core::tree::Frontier;
+use annals_ordering::sequence::Next;
 use annals_storage::frame::{FrameHeader, FrameKind, Slot};
 use annals_storage::index::{AuthorEntry, BlockEntry, Closing, IndexBuilder, IndexStore, RecordEntry};
 use std::collections::VecDeque;
@@ -194,7 +195,8 @@ impl Order {
         let mut items = 0;
         for (index, (seq, record)) in (first_seq..).zip(records).enumerate() {
             let (Some(bytes), Some(payload)) = (body.head(index), body.payload(index)) else { continue };
-            self.replay.record(seq, &record.head, payload).map_err(|error| (seq, error.into()))?;
+            let place = Next { seq, height: block.height };
+            self.replay.record(place, &record.head, payload).map_err(|error| (seq, error.into()))?;
             items += u64::from(record.head.item_count);
             self.frontier.push(record.leaf);
             self.compare_with_checkpoint();

@@ -13,7 +13,7 @@ use annals_core::limits::{BLOCK_RECORD_COUNT_MAX, HEAD_SIZE};
 use annals_core::record::{Head, Kind};
 use annals_ordering::ring::{Drain, EntryView, Peek, Verification};
 use annals_ordering::seal::SealedRecord;
-use annals_ordering::sequence::{SequenceError, Sequencer, Verdict};
+use annals_ordering::sequence::{Next, SequenceError, Sequencer, Verdict};
 use annals_ordering::slots::RefusalCode;
 use annals_storage::index::RecordEntry;
 use std::sync::Arc;
@@ -106,12 +106,12 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Sequences the final entries up to `end`.
+    /// Sequences the final entries up to `end`; the first that is accepted takes the place `first`.
     pub(super) fn sequence(
         &mut self,
         drain: &Drain,
         end: u64,
-        first_seq: u64,
+        first: Next,
         sequencer: &mut Sequencer,
         known: &mut Vec<Arc<Known>>,
         authors: &Authors,
@@ -131,7 +131,7 @@ impl Draft {
                 Peek::Entry(entry) => entry,
             };
             position = entry.next_position;
-            match self.offer(&entry, first_seq, sequencer, known, authors) {
+            match self.offer(&entry, first, sequencer, known, authors) {
                 Ok(()) => {}
                 Err(code) => self.refused.push((waiter(&entry), code)),
             }
@@ -141,7 +141,7 @@ impl Draft {
     fn offer(
         &mut self,
         entry: &EntryView<'_>,
-        first_seq: u64,
+        first: Next,
         sequencer: &mut Sequencer,
         known: &mut Vec<Arc<Known>>,
         authors: &Authors,
@@ -153,12 +153,12 @@ impl Draft {
             Verification::Abandoned => return Err(RefusalCode::Overloaded),
         };
         let head = Head::parse(entry.head).map_err(|_| RefusalCode::BadContent)?;
-        let seq = first_seq + self.drafted.len() as u64;
+        let next = Next { seq: first.seq + self.drafted.len() as u64, ..first };
         // An engine record may name an author whom nobody has heard of; the gate added it before the claim.
         if known.len() <= entry.author_slot as usize || head.kind.is_engine() {
             arrive(sequencer, known, authors);
         }
-        match sequencer.offer(entry.author_slot, &head, entry.payload, seq) {
+        match sequencer.offer(entry.author_slot, &head, entry.payload, next) {
             Ok(Verdict::Accepted) => {}
             Ok(Verdict::Met) => {
                 self.met.push(waiter(entry));
@@ -226,6 +226,7 @@ const fn refusal_code(error: SequenceError) -> RefusalCode {
     match error {
         SequenceError::NotAdmitted => RefusalCode::NotAdmitted,
         SequenceError::Order(OrderError::Author(_)) => RefusalCode::NotAdmin,
+        SequenceError::StateRoot { .. } => RefusalCode::StateRootLater,
         SequenceError::Ledger => RefusalCode::Ledger,
         SequenceError::Evicted => RefusalCode::UnknownAuthor,
         SequenceError::Order(_) | _ => RefusalCode::EngineRecord,

@@ -11,6 +11,7 @@ use annals_core::limits::{HEAD_SIZE, SALT_SIZE};
 use annals_core::receipt_json::Disclosure;
 use annals_core::record::{Head, Kind, record_id};
 use annals_core::reopening::Reopening;
+use annals_core::state_root::StateRootRecord;
 use annals_storage::reader::{Block, Part};
 use std::sync::Arc;
 
@@ -75,6 +76,18 @@ impl StoredRecord {
     pub fn reopening(&self, vkey: &Vkey) -> Option<Reopening> {
         let head = self.head().ok().filter(|head| head.kind == Kind::REOPENED)?;
         (head.author == vkey.key()).then(|| Reopening::parse(self.payload(), vkey).ok()).flatten()
+    }
+
+    /// What a *state-root* record says; none for other kinds.
+    pub fn state_root(&self) -> Option<StateRootRecord> {
+        let head = self.head().ok().filter(|head| head.kind == Kind::STATE_ROOT);
+        head.and_then(|_| StateRootRecord::parse(self.payload()).ok())
+    }
+
+    /// The record that a *countersign* record signs once more; none for other kinds.
+    pub fn countersigned(&self) -> Option<RecordId> {
+        let head = self.head().ok().filter(|head| head.kind == Kind::COUNTERSIGN);
+        head.and_then(|_| <[u8; 32]>::try_from(self.payload()).ok()).map(RecordId::from_bytes)
     }
 
     /// The payload, its salt included.

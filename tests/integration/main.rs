@@ -9,6 +9,7 @@ mod checks;
 mod clocks;
 mod copies;
 mod damage;
+mod engine_kinds;
 mod flips;
 mod forged;
 mod golden;

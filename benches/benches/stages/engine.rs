@@ -6,7 +6,7 @@ use crate::support::{PAYLOAD, RECORDS, create, key, ledger_id, records};
 use annals_core::body::{BodyLayout, BodyWriter};
 use annals_core::record::{Head, record_id};
 use annals_ordering::seal::{Chain, SealedRecord};
-use annals_ordering::sequence::{Author, Sequencer, Verdict};
+use annals_ordering::sequence::{Author, Next, Sequencer, Verdict};
 use annals_ordering::window::{Nonce, NonceWindow};
 use annals_storage::frame::{FrameChecksum, FrameFields, FrameKind, HashedHeader, seal};
 use annals_storage::segment::SegmentHeader;
@@ -78,7 +78,12 @@ fn sequence(criterion: &mut Criterion) {
             fresh,
             |(sequencer, slots)| {
                 for (number, (head, record)) in heads.iter().zip(&all).enumerate() {
-                    let verdict = sequencer.offer(slots[number % 64], head, &record[192..], number as u64 + 1);
+                    let verdict = sequencer.offer(
+                        slots[number % 64],
+                        head,
+                        &record[192..],
+                        Next { seq: number as u64 + 1, height: 1 },
+                    );
                     assert_eq!(verdict, Ok(Verdict::Accepted));
                 }
             },
