@@ -21,7 +21,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "record", check: records::record, seeds: records::record_seeds },
     Target { name: "bundle", check: records::bundle, seeds: records::bundle_seeds },
     Target { name: "frame", check: storage::frame, seeds: storage::frame_seeds },
@@ -31,6 +31,7 @@ pub const TARGETS: [Target; 10] = [
     Target { name: "receipt_binary", check: proofs::receipt_binary, seeds: proofs::receipt_binary_seeds },
     Target { name: "checkpoint", check: proofs::checkpoint, seeds: proofs::checkpoint_seeds },
     Target { name: "reopening", check: proofs::reopening, seeds: proofs::reopening_seeds },
+    Target { name: "state_root", check: proofs::state_root, seeds: proofs::state_root_seeds },
     Target { name: "key_file", check: records::key_file, seeds: records::key_file_seeds },
 ];
 

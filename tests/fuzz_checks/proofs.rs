@@ -4,7 +4,7 @@ use super::damage;
 use annals_core::bundle::{self, item_hash};
 use annals_core::checkpoint::{Checkpoint, Vkey};
 use annals_core::genesis::engine_head;
-use annals_core::hash::LedgerId;
+use annals_core::hash::{AuthorId, LedgerId, StateRoot};
 use annals_core::item_proof::ItemProof;
 use annals_core::leaf::LeafEntry;
 use annals_core::limits::{FRONTIER_LENGTH_MAX, HEAD_SIZE, SALT_SIZE};
@@ -14,6 +14,7 @@ use annals_core::receipt_json::{Disclosure, ReceiptJson};
 use annals_core::record::{Flags, Head, Kind, content_hash, record_id};
 use annals_core::reopening::Reopening;
 use annals_core::signature::SigningKey;
+use annals_core::state_root::{Appointment, StateRootRecord};
 use annals_core::tree::Frontier;
 use std::sync::LazyLock;
 
@@ -181,4 +182,41 @@ fn parse_reopening(bytes: &[u8]) -> Option<Reopening> {
 pub fn reopening_seeds() -> Vec<Vec<u8>> {
     let clock = Reopening::by_clock(1_700_000_000_000);
     vec![vec![], clock.encode(&PROVED.vkey), goes_on().encode(&PROVED.vkey), (0..30).collect()]
+}
+
+/// Whatever says a state root has one encoding; no damage to it says the same, and none to its appointment holds.
+pub fn state_root(data: &[u8]) {
+    parse_state_root(data);
+    let whole = *SAID;
+    let mut bytes = whole.encode().to_vec();
+    assert_eq!(parse_state_root(&bytes), Some(whole));
+    if damage(&mut bytes, data) {
+        let damaged = parse_state_root(&bytes);
+        assert_ne!(damaged, Some(whole), "a damaged payload says the same");
+        if let Some(damaged) = damaged {
+            let holds = damaged.verify(&PROVED.vkey, STATE_LEDGER, &state_host()).is_ok();
+            assert_eq!(holds, damaged.appointment == whole.appointment, "a damaged appointment holds");
+        }
+    }
+}
+
+const STATE_LEDGER: LedgerId = LedgerId::from_bytes([7; 32]);
+
+static SAID: LazyLock<StateRootRecord> = LazyLock::new(|| {
+    let appointment = Appointment::sign(STATE_LEDGER, &state_host(), &SigningKey::from_seed(&[1; 32]));
+    StateRootRecord { height: 77, root: StateRoot::from_bytes([6; 32]), appointment }
+});
+
+fn state_host() -> AuthorId {
+    SigningKey::from_seed(&[2; 32]).public()
+}
+
+fn parse_state_root(bytes: &[u8]) -> Option<StateRootRecord> {
+    let said = StateRootRecord::parse(bytes).ok()?;
+    assert_eq!(said.encode(), bytes);
+    Some(said)
+}
+
+pub fn state_root_seeds() -> Vec<Vec<u8>> {
+    vec![vec![], SAID.encode().to_vec(), vec![0; 104], (0..110).collect()]
 }
