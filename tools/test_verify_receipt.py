@@ -75,11 +75,14 @@ def make_note(key, size, root):
 
 
 def python_cases():
-    """Seven records in one tree: a tick, plain ones and bundles, salted and not; genesis is left out, only its id is used."""
+    """Records in one tree: a tick, a state root, a countersign, plain ones and bundles, salted and not; genesis is left out, only its id is used."""
     ledger_key, author = Ed25519PrivateKey.from_private_bytes(b"L" * 32), Ed25519PrivateKey.from_private_bytes(b"A" * 32)
     ledger, salts = hashlib.sha256(b"some genesis").digest(), [bytes([n]) * 32 for n in range(1, 6)]
     items = [b"", b"one", "二".encode(), b"x" * 5000, b"last"]
     records = [(make_head(ledger_key, ledger, 0, 1, 0, 1, b"", blake3(b"").digest()), {}, b"")]
+    state_root = struct.pack("<Q", (1 << 53) - 1) + b"R" * 32 + appointment(ledger_key, ledger, author)
+    for nonce, (kind, payload) in enumerate([(6, state_root), (7, b"I" * 32)], start=100):
+        records.append((make_head(author, ledger, nonce, kind, 0, 1, payload, blake3(payload).digest()), {}, payload))
     for nonce, payload in enumerate([b"", b"a record", bytes(range(256)) * 50]):
         records.append((make_head(author, ledger, nonce, 70_000, 0, 1, payload, blake3(payload).digest()), {}, payload))
         whole = salts[nonce] + payload
@@ -97,6 +100,10 @@ def python_cases():
             item = {"index": index, "hashes": [value.hex() for value in hashes]}
             records.append((head, {"item": item | ({"salt": used[index].hex()} if used[0] else {})}, items[index]))
     return make_receipts(ledger_key, records, "made in Python")
+
+
+def appointment(ledger_key, ledger, host):
+    return ledger_key.sign(b"\x13annals.state-key.v1" + ledger + public(host))
 
 
 def make_receipts(ledger_key, records, name):
@@ -136,6 +143,8 @@ def forged_cases():
         "reopening by an author": changed(5, b"\0", 88, struct.pack("<I", 8)),
         "engine record with flags": changed(5, b"\2", 88, struct.pack("<I", 3)),
         "bundle of an engine kind": changed(6, b"\2\0", 88, struct.pack("<I", 3)),
+        "state root with flags": changed(5, b"\1", 88, struct.pack("<I", 6)),
+        "bundle of countersigns": changed(6, b"\2\0", 88, struct.pack("<I", 7)),
         "salted payload without room for salt": changed(5, b"\2", 92, struct.pack("<I", 31)),
         "bundle without room for its ends": changed(6, b"\2\0", 92, struct.pack("<I", 7)),
         "payload size": changed(92, struct.pack("<I", 1_048_609)), "another's key": changed(40, public(ledger_key)),
@@ -146,6 +155,20 @@ def forged_cases():
     for name, head in heads.items():
         (case,) = make_receipts(ledger_key, [(head, {}, None)], name)
         yield case
+    # State roots that their author signed, and that nobody appointed him to say.
+    by_right, other = appointment(ledger_key, ledger, author), Ed25519PrivateKey.from_private_bytes(b"O" * 32)
+    said = struct.pack("<Q", 5) + b"R" * 32
+    for name, payload_ in {
+        "appointment by another key": said + appointment(other, ledger, author),
+        "appointment on another ledger": said + appointment(ledger_key, bytes(32), author),
+        "appointment of another host": said + appointment(ledger_key, ledger, other),
+        "appointment without its frame": said + ledger_key.sign(ledger + public(author)),
+        "damaged appointment": said + by_right[:9] + bytes([by_right[9] ^ 1]) + by_right[10:],
+        "state root that is too short": said[1:] + by_right, "state root that is too long": said + by_right + b"x",
+        "height out of range": struct.pack("<Q", 1 << 53) + said[8:] + by_right,
+    }.items():
+        head = make_head(author, ledger, 9, 6, 0, 1, payload_, blake3(payload_).digest())
+        yield from make_receipts(ledger_key, [(head, {}, payload_)], name)
     # Another size than the payload has, though the content hash is right.
     yield from make_receipts(ledger_key, [(changed(92, struct.pack("<I", 41)), {}, payload)], "size of another payload")
     # The tree signed by another key under the right key id.

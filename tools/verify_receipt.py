@@ -118,7 +118,7 @@ def parse_head(raw):
     head = dict(zip(names, struct.unpack("<4sBBH32s32sQQII32s64s", raw)))
     need(head["magic"] == b"ANR1" and head["suite"] == 1 and head["flags"] <= 3, "the head's magic, suite or flags are unknown")
     need(1 <= head["count"] <= 4096 and head["size"] <= 1_048_608 and head["claimed"] < 1 << 53, "a number in the head is out of range")
-    need(head["kind"] in (0, 1, 2, 3, 8) or 65_536 <= head["kind"], "the kind is reserved")
+    need(head["kind"] in (0, 1, 2, 3, 6, 7, 8) or 65_536 <= head["kind"], "the kind is reserved")
     need(65_536 <= head["kind"] or (head["count"] == 1 and head["flags"] == 0), "an engine record is plain and has no flags")
     need((head["kind"] == 0) == (head["ledger"] == bytes(32)), "only genesis has no ledger id")
     items = head["count"] if head["flags"] & 2 else 0
@@ -157,6 +157,14 @@ def check_payload(head, receipt, payload):
     need(bundle_hash([blake3(item).digest() for item in items]) == head["content"], "the items are not those that were recorded")
 
 
+def check_state_root(head, payload, ledger_key):
+    """That the ledger key has appointed the author of a state-root record, whose payload this is."""
+    need(len(payload) == 104 and int.from_bytes(payload[:8], "little") < 1 << 53, "the payload is not that of a state-root record")
+    name = b"annals.state-key.v1"
+    need(signed(ledger_key, payload[40:], bytes([len(name)]) + name + head["ledger"] + head["author"]),
+         "the ledger key has not appointed the author to say state roots")
+
+
 def verify(text, vkey, payload=None):
     """Checks everything the receipt claims; raises Refused."""
     receipt = load(text)
@@ -190,6 +198,9 @@ def verify(text, vkey, payload=None):
     elif payload is not None:
         check_payload(head, receipt, payload)
         step("the payload is the one that was recorded")
+        if head["kind"] == 6:
+            check_state_root(head, payload, ledger_key)
+            step(f"the ledger key appointed the author to say the state root of block {int.from_bytes(payload[:8], 'little')}")
     print("not shown: that others see the same ledger; that the author was entitled; that the author's claimed time is true")
 
 

@@ -38,7 +38,7 @@ pub(crate) fn run(log: &Log) -> Result<u8, CommandError> {
 
 fn tell(out: &mut impl Write, record: &StoredRecord, vkey: &Vkey, as_json: bool) -> Result<(), CommandError> {
     let head = record.head()?;
-    let reopening = record.reopening(vkey);
+    let (reopening, state_root, countersigned) = (record.reopening(vkey), record.state_root(), record.countersigned());
     let (seq, height, time) = (record.seq(), record.height(), record.ordered_time_ms());
     if as_json {
         let mut line = json!({
@@ -58,6 +58,12 @@ fn tell(out: &mut impl Write, record: &StoredRecord, vkey: &Vkey, as_json: bool)
         if let (Some(reopening), Some(line)) = (&reopening, line.as_object_mut()) {
             line.insert("reopened".to_owned(), reopened_json(reopening));
         }
+        if let (Some(said), Some(line)) = (&state_root, line.as_object_mut()) {
+            line.insert("state_root".to_owned(), json!({"height": said.height, "root": said.root.to_string()}));
+        }
+        if let (Some(signed), Some(line)) = (&countersigned, line.as_object_mut()) {
+            line.insert("countersigned".to_owned(), json!(signed.to_string()));
+        }
         writeln!(out, "{line}")?;
     } else {
         let (kind, items, size) = (head.kind.0, head.item_count, head.payload_size);
@@ -69,6 +75,12 @@ fn tell(out: &mut impl Write, record: &StoredRecord, vkey: &Vkey, as_json: bool)
         )?;
         if let Some(reopening) = &reopening {
             write!(out, " {}", reopened_words(reopening))?;
+        }
+        if let Some(said) = &state_root {
+            write!(out, " state root through block {}: {}", said.height, said.root)?;
+        }
+        if let Some(signed) = &countersigned {
+            write!(out, " countersigns {signed}")?;
         }
         writeln!(out)?;
     }

@@ -5,7 +5,7 @@
 use super::read_file;
 use crate::exit::{CommandError, NEGATIVE};
 use crate::line::vkey;
-use annals::{Disclosure, ReceiptJson, ReceiptJsonError, Step, Vkey, limits};
+use annals::{Disclosure, Kind, ReceiptJson, ReceiptJsonError, StateRootError, StateRootRecord, Step, Vkey, limits};
 use std::path::Path;
 
 const STEPS: [(Step, &str); 5] = [
@@ -38,9 +38,20 @@ pub(crate) fn run(path: &Path, payload: Option<&Path>, ledger_key: &str) -> Resu
             Disclosure::None | Disclosure::Salt(_) | Disclosure::Salts(_) => "the file is what the author signed",
         };
         tell(&mut out, words, result.err().map(|error| error.to_string()))?;
+        if let Some(result) = appointed(&json, payload, &vkey) {
+            holds &= result.is_ok();
+            let words = "the ledger key appointed the author to say state roots";
+            tell(&mut out, words, result.err().map(|error| error.to_string()))?;
+        }
     }
     conclude(&mut out, &json, &vkey, holds, payload.is_some())?;
     Ok(if holds { 0 } else { NEGATIVE })
+}
+
+/// Of a state root, whose payload alone shows it: whether the ledger key has appointed its author.
+fn appointed(json: &ReceiptJson, payload: &[u8], vkey: &Vkey) -> Option<Result<(), StateRootError>> {
+    let head = json.receipt.head().ok().filter(|head| head.kind == Kind::STATE_ROOT)?;
+    Some(StateRootRecord::parse(payload).and_then(|said| said.verify(vkey, head.ledger, &head.author)))
 }
 
 fn tell(out: &mut impl std::io::Write, words: &str, failure: Option<String>) -> std::io::Result<()> {
