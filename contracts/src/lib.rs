@@ -4,7 +4,9 @@
 //! root a block. `docs/CONTRACTS.md` is the model and the rules; `services/` holds what departments add, as data.
 #![forbid(unsafe_code)]
 
+pub mod guard;
 pub mod state;
 pub mod value;
 
+pub use guard::{Budget, Guard, GuardError, GuardFault};
 pub use value::{Value, ValueError};
