@@ -14,7 +14,7 @@
 //! | presence | `has(a.b)`, without which an optional field is not read |
 //! | items | `all`, `exists`, `exists_one`, `filter`, `map` over a list, or a map's keys in their order |
 //!
-//! Text becomes a tree by the parser of the `cel` crate ([`mod@self`]'s `syntax`), a tree of ours by the checker, which says all
+//! Text becomes a tree by the parser of the `cel` crate, a tree of ours by the checker, which says all
 //! that is wrong at once, and an answer by an evaluator that borrows the values. The crate's own interpreter is what the tests
 //! compare with, and is not used: it has no step budget and wants payloads copied. `docs/decisions/0010-guards.md` has the figures.
 //!

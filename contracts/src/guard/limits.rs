@@ -4,8 +4,8 @@ use super::fault::GuardError;
 
 /// Bytes of a guard's source at most: two printed pages, beyond which nobody reads it rightly.
 pub const SOURCE_SIZE_MAX: usize = 4096;
-/// Levels of an expression at most. Parser, checker and evaluator recurse so deep; all of them together stay below 512 KiB of
-/// stack in a debug build (see the tests), a quarter of what a thread has.
+/// Levels of an expression at most, by an upper bound taken from its tokens. Parser, checker and evaluator recurse so deep: all of
+/// them stay below 256 KiB of stack in this workspace's debug build and below 768 KiB unoptimised, where a thread has 2 MiB.
 pub const LEVELS_MAX: usize = 128;
 /// Values within each other at most that are compared or handed out: those that came in, in lists as deep as a guard can write.
 pub(super) const ITEM_DEPTH_MAX: usize = crate::value::DEPTH_MAX + LEVELS_MAX;
@@ -29,7 +29,7 @@ impl Budget {
         self.left
     }
 
-    pub(super) fn spend(&mut self, steps: usize) -> Result<(), GuardError> {
+    pub(crate) fn spend(&mut self, steps: usize) -> Result<(), GuardError> {
         let left = u32::try_from(steps).ok().and_then(|steps| self.left.checked_sub(steps));
         // Spent for good: whoever shares the budget with other guards must not succeed with what this one could not pay.
         self.left = left.unwrap_or(0);
