@@ -98,6 +98,32 @@ fn nesting_is_refused_before_the_stack_ends() {
     });
 }
 
+/// Whatever can stand within itself is counted, well before the text is too long.
+#[test]
+fn each_kind_of_nesting_is_counted() {
+    for (open, middle, close) in [
+        ("(", "true", ")"),
+        ("[", "1", "]"),
+        ("size(", "[]", ")"),
+        ("[1].all(i,", "true", ")"),
+        ("!-", "x", ""),
+        ("true?true:", "true", ""),
+        ("true?", "true", ":true"),
+        ("true&&true||true?true:", "true", ""),
+        ("1+", "1", ""),
+        ("1==", "1", ""),
+        ("1 in ", "x", ""),
+        ("true&&(", "true", ")"),
+        ("", "record", ".a"),
+        ("", "x", "[0]"),
+        ("", "x", ".f()"),
+    ] {
+        let source = format!("{}{middle}{}", open.repeat(150), close.repeat(150));
+        assert!(source.len() <= SOURCE_SIZE_MAX);
+        assert_eq!(codes(&source), ["guard.too_deep"], "{open}{middle}{close}");
+    }
+}
+
 #[test]
 fn a_long_guard_is_a_guard() {
     on_a_small_stack(|| {
