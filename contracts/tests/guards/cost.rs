@@ -54,8 +54,9 @@ fn measure(rounds: u32) {
         let binding = nanoseconds(rounds / 10 + 1, || drop(black_box(bound())));
         let empty = nanoseconds(rounds / 10 + 1, || drop(black_box(Context::default())));
         let compiling = nanoseconds(rounds / 10 + 1, || drop(black_box(compile(source, &Type::Bool))));
+        let parsing = nanoseconds(rounds / 1_000 + 1, || drop(black_box(Program::compile(source))));
         eprintln!(
-            "{source}: ours {ours} ns, cel {theirs} ns and {binding} ns to convert and bind, {empty} ns of them for nothing; compiling {compiling} ns"
+            "{source}: ours {ours} ns, cel {theirs} ns and {binding} ns to convert and bind, {empty} ns of them for nothing; compiling {compiling} ns, by cel {parsing} ns"
         );
     }
 }
