@@ -373,6 +373,16 @@ impl<'a> Record<'a> {
     pub fn verify_content(&self) -> Result<(), ContentError> {
         verify_content(&self.head, self.payload)
     }
+
+    /// SHA-256 of the head.
+    pub fn record_id(&self) -> RecordId {
+        record_id(self.head_bytes)
+    }
+
+    /// Whether content and signature hold: what a verifier looks at before the record is ordered.
+    pub fn holds(&self) -> bool {
+        self.verify_content().is_ok() && crate::signature::verify_head(self.head_bytes)
+    }
 }
 
 /// Checks that a payload is the one that a head commits to.

@@ -5,7 +5,7 @@ use super::cache::KnownBlock;
 use annals_core::block::BlockHeader;
 use annals_core::bundle::Bundle;
 use annals_core::checkpoint::Vkey;
-use annals_core::hash::RecordId;
+use annals_core::hash::{RecordId, TreeHash};
 use annals_core::item_proof::ItemProof;
 use annals_core::limits::{HEAD_SIZE, SALT_SIZE};
 use annals_core::receipt_json::Disclosure;
@@ -96,6 +96,11 @@ impl StoredRecord {
             Source::Block(block) => block.body().payload(self.index).unwrap_or_default(),
             Source::Single(single) => single.part.payload(),
         }
+    }
+
+    /// Root of the ledger's tree through the record's block.
+    pub fn block_root(&self) -> TreeHash {
+        self.block_header().root
     }
 
     /// SHA-256 of the head.

@@ -71,6 +71,12 @@ impl StateError {
         }
     }
 
+    /// A value that no contract wrote stands under a key.
+    pub(crate) fn damaged(key: &[u8], problem: &str) -> Self {
+        let what = format!("{} {problem}", String::from_utf8_lossy(key).replace('\0', "/"));
+        Self::Damaged { path: PathBuf::from("state"), what }
+    }
+
     /// From whatever the store gives.
     pub(super) fn store(error: impl Into<redb::Error>) -> Self {
         Self::Store(Box::new(error.into()))

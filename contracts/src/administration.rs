@@ -1,0 +1,380 @@
+//! Administration: how a platform begins, and who may change its registries, grants and definitions.
+//!
+//! The record of seq 1, which only the platform's host can order, names the administrators and how many of them must sign. What they
+//! put takes effect when the last of them has signed. A registry may name a role whose officers put entries of their own agency
+//! alone. A definition's version holds from a height on; versions before it stay for the cases that began under them.
+
+use crate::definition::{Compiled, Fault, Surroundings, is_name};
+use crate::draft::{Draft, Stop, damaged};
+use crate::keys;
+use crate::message::{Body, EntryForm, Message, PolicyForm, encode};
+use crate::officer::Officer;
+use crate::outcome::{Refused, Status};
+use crate::policy;
+use crate::registry::{self, CALENDAR, RegistryType};
+use crate::value::Value;
+use crate::workflow::recount_calendar;
+use annals::AuthorId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of the contracts that this code is.
+pub const CONTRACTS_VERSION: u64 = 1;
+/// Administrators at most.
+pub const ADMINS_MAX: usize = 64;
+/// Minutes ahead of UTC by which times are told in refusals.
+const OFFSET_DEFAULT: i64 = 480;
+
+/// Who administers a platform.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Platform {
+    /// The administrators' keys.
+    pub admins: Vec<String>,
+    /// The version of the contracts that its records are applied by.
+    pub contracts: u64,
+    /// The host's key.
+    pub host: String,
+    /// The service that it was made for.
+    pub service: String,
+    /// How many administrators must sign.
+    pub threshold: u32,
+    /// Minutes ahead of UTC by which times are told.
+    #[serde(default = "offset_default")]
+    pub utc_offset_minutes: i64,
+}
+
+const fn offset_default() -> i64 {
+    OFFSET_DEFAULT
+}
+
+/// What the record of seq 1 says.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlatformForm {
+    /// The first definitions.
+    pub definitions: Vec<Value>,
+    /// The first registry entries.
+    pub entries: Vec<EntryForm>,
+    /// The first grants.
+    pub grants: Vec<PolicyForm>,
+    /// Who administers it.
+    pub platform: Platform,
+    /// The service's registries.
+    pub registries: Vec<RegistryType>,
+}
+
+/// A version of a definition, and from where on it holds.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeployForm {
+    /// The definition.
+    pub definition: Value,
+    /// Height from which on cases begin under it; 0: at once.
+    #[serde(default)]
+    pub from_height: u64,
+}
+
+/// Which versions a definition has.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Versions {
+    /// Each version, and the height from which on cases begin under it.
+    pub versions: Vec<(u64, u64)>,
+}
+
+impl Versions {
+    /// The version under which a case begins at a height.
+    pub fn at(&self, height: u64) -> Option<u64> {
+        self.versions.iter().rev().find(|(_, from)| *from <= height).map(|(version, _)| *version)
+    }
+}
+
+/// A definition in state: with what it was checked against.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct StoredDefinition {
+    /// Calendars there were.
+    pub calendars: Vec<String>,
+    /// The definition.
+    pub definition: Value,
+    /// Registries there were.
+    pub registries: Vec<RegistryType>,
+}
+
+impl StoredDefinition {
+    /// Compiles it as it was when it was deployed.
+    ///
+    /// # Errors
+    ///
+    /// Every [`Fault`]; none was there when it was deployed.
+    pub fn compile(&self) -> Result<Compiled, Vec<Fault>> {
+        let registries = self.registries.iter().cloned().chain(registry::built_in());
+        let surroundings = Surroundings {
+            registries: registry::fields_of(registries),
+            calendars: self.calendars.iter().cloned().collect(),
+        };
+        Compiled::from_value(&self.definition, &surroundings)
+    }
+}
+
+/// An administrators' act that waits for signatures.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+struct Proposal {
+    /// `registry`, `policy` or `definition`.
+    kind: String,
+    /// What it would put.
+    payload: Value,
+    /// Who has signed.
+    signers: Vec<String>,
+}
+
+/// The platform; none before its record.
+pub(crate) fn platform(draft: &mut Draft<'_>) -> Result<Option<Platform>, Stop> {
+    stored(draft, &keys::platform())
+}
+
+/// Minutes ahead of UTC by which times are told.
+pub(crate) fn platform_offset(draft: &mut Draft<'_>) -> Result<i64, Stop> {
+    Ok(platform(draft)?.map_or(OFFSET_DEFAULT, |platform| platform.utc_offset_minutes))
+}
+
+/// What stands under a key, read into its type.
+pub(crate) fn stored<T: for<'de> Deserialize<'de>>(draft: &mut Draft<'_>, key: &[u8]) -> Result<Option<T>, Stop> {
+    let bytes = draft.get(key)?;
+    let read = |bytes: &[u8]| serde_json::from_slice(bytes).map_err(|error| damaged(key, &error.to_string()));
+    bytes.map(|bytes| read(&bytes)).transpose()
+}
+
+/// Begins the platform.
+pub(crate) fn begin(draft: &mut Draft<'_>, author: AuthorId, payload: &Value) -> Result<Status, Stop> {
+    let refuse = |words: String| Stop::from(Refused::new("platform.form", &[], words));
+    if draft.at.seq != 1 {
+        let words = "a platform begins with the record of seq 1; this ledger has begun already".to_owned();
+        return Err(Refused::new("platform.begun", &[], words).into());
+    }
+    let form: PlatformForm =
+        serde_json::from_slice(&payload.encode()).map_err(|error| refuse(format!("not a platform's form: {error}")))?;
+    let Platform { admins, contracts, host, threshold, .. } = &form.platform;
+    if *contracts != CONTRACTS_VERSION {
+        return Err(refuse(format!(
+            "contracts of version {contracts}; this is {CONTRACTS_VERSION}: use the program that knows it"
+        )));
+    }
+    if *host != author.to_string() {
+        return Err(refuse("the record's author is not the host it names".to_owned()));
+    }
+    let distinct = admins.windows(2).all(|pair| pair.first() < pair.last());
+    let are_keys = admins.iter().all(|admin| admin.parse::<AuthorId>().is_ok());
+    if admins.is_empty() || ADMINS_MAX < admins.len() || !distinct || !are_keys {
+        return Err(refuse(format!("admins are 1 to {ADMINS_MAX} keys in hexadecimal, sorted, each once")));
+    }
+    if *threshold == 0 || admins.len() < *threshold as usize {
+        return Err(refuse(format!("{threshold} of {} administrators can't sign", admins.len())));
+    }
+    draft.put_bytes(keys::platform(), encode(&form.platform))?;
+    for registry in &form.registries {
+        put_registry_type(draft, registry)?;
+    }
+    for entry in &form.entries {
+        registry::check_form(draft, entry)?;
+        registry::put(draft, entry)?;
+    }
+    for grants in &form.grants {
+        policy::put(draft, grants)?;
+    }
+    for definition in &form.definitions {
+        deploy(draft, &DeployForm { definition: definition.clone(), from_height: 0 })?;
+    }
+    draft.happened("platform.begun", "", &[&form.platform.service]);
+    Ok(Status::Accepted)
+}
+
+fn put_registry_type(draft: &mut Draft<'_>, registry: &RegistryType) -> Result<(), Stop> {
+    let refuse = |words: String| Stop::from(Refused::new("definition.faults", &[&registry.name], words));
+    if !is_name(&registry.name) || registry::built_in().iter().any(|each| each.name == registry.name) {
+        return Err(refuse(format!("registry {:?}: no name, or one that is built in", registry.name)));
+    }
+    let mut faults = Vec::new();
+    for (name, field) in &registry.fields {
+        field.faults(name, &mut faults);
+    }
+    if let Some((field, problem)) = faults.first() {
+        return Err(refuse(format!("registry {}, field {field}: {problem}", registry.name)));
+    }
+    draft.put_bytes(keys::registry_type(&registry.name), encode(registry))?;
+    let mut names = registry_names(draft)?;
+    if !names.contains(&registry.name) {
+        names.push(registry.name.clone());
+        names.sort();
+    }
+    draft.put(registry_list(), &keys::texts(names))
+}
+
+fn registry_list() -> Vec<u8> {
+    b"types".to_vec()
+}
+
+fn registry_names(draft: &mut Draft<'_>) -> Result<Vec<String>, Stop> {
+    Ok(stored(draft, &registry_list())?.unwrap_or_default())
+}
+
+/// Deploys a version of a definition.
+fn deploy(draft: &mut Draft<'_>, form: &DeployForm) -> Result<(), Stop> {
+    let mut registries = Vec::new();
+    for name in registry_names(draft)? {
+        registries.extend(registry::registry_type(draft, &name)?);
+    }
+    let calendar = form.definition.get("calendar").and_then(Value::as_text);
+    let mut calendars = Vec::new();
+    if let Some(id) = calendar
+        && registry::entry(draft, CALENDAR, id)?.is_some()
+    {
+        calendars.push(id.to_owned());
+    }
+    let stored_definition = StoredDefinition { calendars, definition: form.definition.clone(), registries };
+    let compiled = stored_definition.compile().map_err(|faults| refuse_faults(&faults))?;
+    let (name, version) = (compiled.definition().name.clone(), compiled.definition().version);
+    let mut versions: Versions = stored(draft, &keys::definition(&name))?.unwrap_or_default();
+    let newest = versions.versions.last().copied();
+    if version != newest.map_or(1, |(newest, _)| newest + 1) {
+        let next = newest.map_or(1, |(newest, _)| newest + 1);
+        let words = format!("{name} would get version {next}, not {version}; number it so and deploy it again");
+        return Err(Refused::new("definition.version", &[&name], words).into());
+    }
+    let from_height = if form.from_height == 0 { draft.at.height } else { form.from_height };
+    if from_height < draft.at.height || newest.is_some_and(|(_, from)| from_height < from) {
+        let words = format!(
+            "{name} version {version} can't hold from height {from_height} on: that has passed, or an earlier version begins later"
+        );
+        return Err(Refused::new("definition.height", &[&name], words).into());
+    }
+    versions.versions.push((version, from_height));
+    draft.put_bytes(keys::definition_version(&name, version), encode(&stored_definition))?;
+    draft.put_bytes(keys::definition(&name), encode(&versions))?;
+    draft.happened("definition.deployed", "", &[&name, &version.to_string(), &from_height.to_string()]);
+    Ok(())
+}
+
+fn refuse_faults(faults: &[Fault]) -> Stop {
+    let about: Vec<_> = faults.iter().map(|fault| fault.at.as_str()).collect();
+    let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    let words = format!("the definition has {} faults:\n  {}", faults.len(), lines.join("\n  "));
+    Refused::new("definition.faults", &about, words).into()
+}
+
+/// Puts something as an administrator, or as an officer who manages a registry for his agency.
+pub(crate) fn administer(draft: &mut Draft<'_>, message: &Message) -> Result<Status, Stop> {
+    let Some(platform) = platform(draft)? else { return Err(no_platform()) };
+    let author = message.author.to_string();
+    let (kind, payload) = match &message.body {
+        Body::Registry(form) => {
+            let registry = registry::check_form(draft, form)?;
+            if !platform.admins.contains(&author) {
+                return manage(draft, message, &registry, form);
+            }
+            ("registry", encode(form))
+        }
+        Body::Policy(form) => ("policy", encode(form)),
+        Body::Definition(value) => ("definition", value.encode()),
+        Body::Platform(_) | Body::Case(_) | Body::Countersign(_) | Body::Attempt(_) => return Err(no_platform()),
+    };
+    if !platform.admins.contains(&author) {
+        return Err(not_an_administrator());
+    }
+    let payload = Value::parse(&payload).map_err(|error| Refused::new("payload.form", &[], error.to_string()))?;
+    let proposal = Proposal { kind: kind.to_owned(), payload, signers: vec![author] };
+    // It must be one that would take effect, or nobody need sign it; what it would change now is thrown away.
+    let mut trial = draft.trial();
+    take_effect(&mut trial, &proposal)?;
+    settle(draft, &message.record.to_string(), proposal, platform.threshold)
+}
+
+/// Adds an administrator's signature to a proposal; none if the record is no proposal.
+pub(crate) fn countersign(draft: &mut Draft<'_>, author: &AuthorId, record: &str) -> Result<Option<Status>, Stop> {
+    let Some(mut proposal) = stored::<Proposal>(draft, &keys::proposal(record))? else { return Ok(None) };
+    let Some(platform) = platform(draft)? else { return Err(no_platform()) };
+    let author = author.to_string();
+    if !platform.admins.contains(&author) {
+        return Err(not_an_administrator());
+    }
+    if proposal.signers.contains(&author) {
+        let words = "this administrator has signed it already; another one must".to_owned();
+        return Err(Refused::new("signer.twice", &[&author], words).into());
+    }
+    proposal.signers.push(author);
+    settle(draft, record, proposal, platform.threshold).map(Some)
+}
+
+/// Lets a proposal take effect if enough have signed it; keeps it otherwise.
+fn settle(draft: &mut Draft<'_>, record: &str, proposal: Proposal, threshold: u32) -> Result<Status, Stop> {
+    let signed = u32::try_from(proposal.signers.len()).unwrap_or(u32::MAX);
+    let key = keys::proposal(record);
+    if signed < threshold {
+        draft.put_bytes(key, encode(&proposal))?;
+        return Ok(Status::Waiting(threshold - signed));
+    }
+    take_effect(draft, &proposal)?;
+    if 1 < signed {
+        draft.remove(key)?;
+    }
+    Ok(Status::Accepted)
+}
+
+fn take_effect(draft: &mut Draft<'_>, proposal: &Proposal) -> Result<(), Stop> {
+    let form =
+        |error: serde_json::Error| Stop::from(Refused::new("payload.form", &[], format!("not its form: {error}")));
+    let payload = proposal.payload.encode();
+    match proposal.kind.as_str() {
+        "registry" => {
+            let entry: EntryForm = serde_json::from_slice(&payload).map_err(form)?;
+            registry::put(draft, &entry)?;
+            if entry.registry == CALENDAR {
+                recount_calendar(draft, &entry.id)?;
+            }
+            Ok(())
+        }
+        "policy" => policy::put(draft, &serde_json::from_slice(&payload).map_err(form)?),
+        _ if proposal.payload.get("registry").is_some() => {
+            let registry: BTreeMap<String, RegistryType> = serde_json::from_slice(&payload).map_err(form)?;
+            registry.values().try_for_each(|registry| put_registry_type(draft, registry))
+        }
+        _ => deploy(draft, &serde_json::from_slice(&payload).map_err(form)?),
+    }
+}
+
+/// Puts an entry as an officer of the role that manages its registry, for his own agency.
+fn manage(draft: &mut Draft<'_>, message: &Message, registry: &RegistryType, form: &EntryForm) -> Result<Status, Stop> {
+    let denied = |words: String| Stop::from(Refused::new("registry.not_allowed", &[&registry.name], words));
+    let Some(manager) = &registry.manager else { return Err(not_an_administrator()) };
+    let officer = Officer::of_key(draft, &message.author)?;
+    if !officer.roles.contains(manager) {
+        return Err(denied(format!(
+            "entries of {} are put by administrators, or by officers of the role {manager}",
+            registry.name
+        )));
+    }
+    let before = registry::entry(draft, &registry.name, &form.id)?;
+    let theirs = |data: &Value| data.get("agency").and_then(Value::as_text) == Some(&officer.agency);
+    if !theirs(&form.data) || before.is_some_and(|before| !theirs(&before.form.data)) {
+        return Err(denied(format!("{} may put entries of agency {} alone", officer.officer, officer.agency)));
+    }
+    let action = format!("registry/{}", registry.name);
+    let grants = policy::policy(draft, &action)?;
+    if !grants.allows("put", &officer.roles, &officer.agency, draft.at.time_ms) {
+        let words =
+            format!("nobody granted {} at {} to put entries of {}", officer.officer, officer.agency, registry.name);
+        return Err(Refused::new("policy.denied", &[&action], words).into());
+    }
+    registry::put(draft, form)?;
+    Ok(Status::Accepted)
+}
+
+fn not_an_administrator() -> Stop {
+    let words = "the author is no administrator of this platform; let one of them put it".to_owned();
+    Refused::new("registry.not_allowed", &[], words).into()
+}
+
+/// The refusal of whatever comes before the platform's record.
+pub(crate) fn no_platform() -> Stop {
+    let words = "this ledger holds no platform; `annals platform init` makes one".to_owned();
+    Refused::new("platform.missing", &[], words).into()
+}

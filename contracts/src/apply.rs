@@ -1,0 +1,188 @@
+//! Applying: what a record, and what a block of them, makes of state. The one function that is consensus among all who replay.
+//!
+//! `apply(state, record, at) -> changes, events, outcome`. Deterministic: sorted maps, integers, no clock, no I/O but reading state, no
+//! randomness, a budget of steps. A panic is our bug and a refusal like any other, the same wherever the record is applied.
+//! Before a block's records come the deadlines whose time has come by the block's ordered time.
+
+use crate::administration::{administer, begin, countersign as countersign_proposal, no_platform, platform};
+use crate::draft::{At, Draft, Layer, Stop};
+use crate::keys;
+use crate::library::Library;
+use crate::message::{ATTEMPT, AttemptForm, Body, Message, is_contract};
+use crate::outcome::{Outcome, Refused, Status, entry_hash, list_root};
+use crate::state::{State, StateError};
+use crate::value::Value;
+use crate::workflow;
+use annals::{AuthorId, Kind, RecordId};
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Rows of deadlines that are read at a time.
+const ROWS_AT_A_TIME: usize = 4096;
+
+/// What records are applied to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ground<'a> {
+    pub(crate) state: &'a State,
+    pub(crate) library: &'a Library,
+}
+
+/// A record of a block, as contracts take it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Incoming<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) record: RecordId,
+    pub(crate) author: AuthorId,
+    /// Without its salt; none of a bundle, which no contract takes.
+    pub(crate) payload: Option<&'a [u8]>,
+}
+
+/// Applies one record on top of what its block has changed so far.
+///
+/// # Errors
+///
+/// [`StateError`] if state can't be read: then nothing is decided.
+pub(crate) fn apply_record(
+    ground: Ground<'_>,
+    block: &Layer,
+    at: At,
+    incoming: &Incoming<'_>,
+) -> Result<(Status, Layer), StateError> {
+    let mut draft = Draft::new(ground.state, ground.library, block, at);
+    let decided = catch_unwind(AssertUnwindSafe(|| decide(&mut draft, incoming)));
+    match decided {
+        Ok(Ok(status)) => Ok((status, draft.into_layer())),
+        Ok(Err(Stop::Refused(refused))) => Ok((Status::Refused(refused), Layer::default())),
+        Ok(Err(Stop::Broken(error))) => Err(error),
+        Err(_) => {
+            let words = "the contracts failed on this record, which is a bug of theirs: nothing was changed; report it";
+            Ok((Status::Refused(Refused::new("contract.panic", &[], words)), Layer::default()))
+        }
+    }
+}
+
+fn decide(draft: &mut Draft<'_>, incoming: &Incoming<'_>) -> Result<Status, Stop> {
+    let Some(payload) = incoming.payload else {
+        let words = "contract records are plain, not bundles; send each item as a record of its own";
+        return Err(Refused::new("payload.form", &[], words).into());
+    };
+    let message = Message::read(incoming.kind, incoming.record, incoming.author, payload)?;
+    match &message.body {
+        Body::Platform(value) => begin(draft, message.author, value),
+        Body::Registry(_) | Body::Policy(_) | Body::Definition(_) => administer(draft, &message),
+        Body::Case(act) => match platform(draft)? {
+            Some(_) => workflow::act(draft, &message, act),
+            None => Err(no_platform()),
+        },
+        Body::Countersign(record) => countersign(draft, &message.author, &record.to_string()),
+        Body::Attempt(attempt) => note(draft, &message.author, attempt),
+    }
+}
+
+fn countersign(draft: &mut Draft<'_>, author: &AuthorId, record: &str) -> Result<Status, Stop> {
+    if let Some(status) = workflow::countersign(draft, author, record)? {
+        return Ok(status);
+    }
+    if let Some(status) = countersign_proposal(draft, author, record)? {
+        return Ok(status);
+    }
+    let words = format!("record {record} waits for no signature: it took effect, lapsed, was refused, or is none");
+    Err(Refused::new("countersign.unknown", &[record], words).into())
+}
+
+/// Notes that somebody tried what he may not.
+fn note(draft: &mut Draft<'_>, author: &AuthorId, attempt: &AttemptForm) -> Result<Status, Stop> {
+    let host = platform(draft)?.map(|platform| platform.host);
+    if host != Some(author.to_string()) {
+        let words = "only the platform's host notes attempts".to_owned();
+        return Err(Refused::new("registry.not_allowed", &[], words).into());
+    }
+    draft.happened("attempt.refused", &attempt.case, &[&attempt.author, &attempt.code, &attempt.record]);
+    Ok(Status::Accepted)
+}
+
+/// Lets the deadlines pass whose time has come by a block's ordered time.
+fn pass_deadlines(ground: Ground<'_>, block: &mut Layer, at: At) -> Result<(), StateError> {
+    let (from, to) = keys::due_range(at.time_ms);
+    let mut met = BTreeSet::new();
+    loop {
+        let rows = match Draft::new(ground.state, ground.library, block, at).rows(&from, &to, ROWS_AT_A_TIME) {
+            Ok(rows) => rows,
+            Err(Stop::Broken(error)) => return Err(error),
+            Err(Stop::Refused(_)) => return Ok(()),
+        };
+        let cases: BTreeSet<_> =
+            rows.iter().filter_map(|row| keys::parse_due_row(row)).map(|(_, case, _)| case).collect();
+        let fresh: Vec<_> = cases.into_iter().filter(|case| met.insert(case.clone())).collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        for case in fresh {
+            let mut draft = Draft::new(ground.state, ground.library, block, at);
+            match workflow::fire(&mut draft, &case) {
+                Ok(()) => {
+                    let layer = draft.into_layer();
+                    block.absorb(layer);
+                }
+                Err(Stop::Broken(error)) => return Err(error),
+                // Nobody is there to be told: it is an event, and the rows stay until somebody acts in the case.
+                Err(Stop::Refused(refused)) => block.events.push(crate::outcome::Event {
+                    name: "deadline.failed",
+                    case: keys::case_name(&case),
+                    about: vec![refused.code.to_owned()],
+                }),
+            }
+        }
+    }
+}
+
+/// Applies a block: its deadlines, then its records, and the list of what became of them.
+///
+/// # Errors
+///
+/// [`StateError`] if state can't be read: then nothing is decided.
+pub(crate) fn apply_block(ground: Ground<'_>, at: At, records: &[Incoming<'_>]) -> Result<Layer, StateError> {
+    let mut block = Layer::default();
+    pass_deadlines(ground, &mut block, at)?;
+    let mut list: Vec<Value> = std::mem::take(&mut block.events).iter().map(crate::outcome::Event::value).collect();
+    let mut outcomes = Vec::new();
+    for (seq, incoming) in (at.seq..).zip(records) {
+        if !is_contract(incoming.kind) {
+            continue;
+        }
+        let (status, mut layer) = apply_record(ground, &block, At { seq, ..at }, incoming)?;
+        let events = std::mem::take(&mut layer.events);
+        block.absorb(layer);
+        let outcome = Outcome { seq, record: incoming.record, status };
+        outcomes.push((u32::try_from(list.len()).unwrap_or(u32::MAX), outcome.clone()));
+        list.push(outcome.value());
+        list.extend(events.iter().map(crate::outcome::Event::value));
+    }
+    if !list.is_empty() {
+        commit_list(&mut block, at, &list, &outcomes);
+    }
+    Ok(block)
+}
+
+/// Puts the list's root into state, and the list beside it.
+fn commit_list(block: &mut Layer, at: At, list: &[Value], outcomes: &[(u32, Outcome)]) {
+    let entries: Vec<_> = list.iter().map(Value::encode).collect();
+    let hashes: Vec<_> = entries.iter().map(|entry| entry_hash(entry)).collect();
+    let root = annals::Hex(&list_root(&hashes)).to_string();
+    let count = Value::Integer(i64::try_from(list.len()).unwrap_or(i64::MAX));
+    let value = Value::map([("count", count), ("root", Value::from(root))]);
+    block.values.insert(keys::outcomes(at.height), Some(value.encode().into()));
+    for (index, entry) in (0..).zip(entries) {
+        block.rows.insert(keys::list_row(at.height, index), Some(entry.into()));
+    }
+    for (index, outcome) in outcomes {
+        let row = outcome.row(at.height, *index).encode();
+        block.rows.insert(keys::outcome_row(outcome.seq), Some(row.into()));
+    }
+}
+
+/// Whether a refusal is about who may do something, so that it is noted.
+pub(crate) fn is_attempt(kind: Kind, refused: &Refused) -> bool {
+    let about_authority = ["signer.", "policy.denied", "registry.not_allowed"];
+    kind != ATTEMPT && about_authority.iter().any(|code| refused.code.starts_with(code))
+}

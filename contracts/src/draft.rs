@@ -1,0 +1,197 @@
+//! Drafts: what one record, and one block, would change, before it is so.
+//!
+//! A contract reads through a draft and writes into it. A record that is refused leaves nothing of its draft behind; one that is
+//! accepted passes it on to the block's. Every read and write costs steps of the record's budget, so no record holds the host up.
+
+use crate::guard::Budget;
+use crate::library::Library;
+use crate::outcome::{Event, Refused};
+use crate::state::{State, StateError};
+use crate::value::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Steps that one record may take: evaluations of guards, reads and writes.
+pub const STEPS_MAX: u32 = 1_000_000;
+/// Steps that a read or a write costs.
+pub(crate) const ACCESS_STEPS: u32 = 64;
+
+/// Why a contract came to no end.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The record is refused.
+    Refused(Refused),
+    /// State can't be read: nothing can be decided.
+    Broken(StateError),
+}
+
+impl From<Refused> for Stop {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<StateError> for Stop {
+    fn from(error: StateError) -> Self {
+        Self::Broken(error)
+    }
+}
+
+/// Keys and what they become; none: removed.
+pub(crate) type Changes = BTreeMap<Vec<u8>, Option<Arc<[u8]>>>;
+
+/// What was changed and happened since something.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Layer {
+    pub(crate) values: Changes,
+    pub(crate) rows: Changes,
+    pub(crate) events: Vec<Event>,
+}
+
+impl Layer {
+    /// Puts a later layer on this one.
+    pub(crate) fn absorb(&mut self, later: Self) {
+        self.values.extend(later.values);
+        self.rows.extend(later.rows);
+        self.events.extend(later.events);
+    }
+}
+
+/// Where and when a record is applied.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct At {
+    /// Its place in the total order.
+    pub seq: u64,
+    /// Height of its block.
+    pub height: u64,
+    /// When its block was ordered, ms since the Unix epoch.
+    pub time_ms: i64,
+}
+
+/// What one record would change.
+#[derive(Debug)]
+pub(crate) struct Draft<'a> {
+    state: &'a State,
+    library: &'a Library,
+    block: &'a Layer,
+    own: Layer,
+    /// Steps left.
+    pub(crate) budget: Budget,
+    /// Where and when.
+    pub(crate) at: At,
+}
+
+impl<'a> Draft<'a> {
+    /// A draft on what a block has changed so far.
+    pub(crate) fn new(state: &'a State, library: &'a Library, block: &'a Layer, at: At) -> Self {
+        Self { state, library, block, own: Layer::default(), budget: Budget::new(STEPS_MAX), at }
+    }
+
+    /// A draft to try something on, whose changes are thrown away with it.
+    pub(crate) fn trial(&self) -> Self {
+        Self { own: self.own.clone(), budget: self.budget, ..*self }
+    }
+
+    /// The compiled definitions.
+    pub(crate) const fn library(&self) -> &'a Library {
+        self.library
+    }
+
+    /// What it changes.
+    pub(crate) fn into_layer(self) -> Layer {
+        self.own
+    }
+
+    /// Spends steps.
+    pub(crate) fn spend(&mut self, steps: u32) -> Result<(), Stop> {
+        self.budget.spend(steps as usize).map_err(|_| over_budget().into())
+    }
+
+    /// The value of a key.
+    pub(crate) fn get(&mut self, key: &[u8]) -> Result<Option<Arc<[u8]>>, Stop> {
+        self.spend(ACCESS_STEPS)?;
+        match self.own.values.get(key).or_else(|| self.block.values.get(key)) {
+            Some(changed) => Ok(changed.clone()),
+            None => Ok(self.state.get(key)?),
+        }
+    }
+
+    /// The value of a key, parsed.
+    pub(crate) fn value(&mut self, key: &[u8]) -> Result<Option<Value>, Stop> {
+        let bytes = self.get(key)?;
+        bytes.map(|bytes| Value::parse(&bytes).map_err(|error| damaged(key, &error.to_string()))).transpose()
+    }
+
+    /// A row.
+    pub(crate) fn row(&mut self, key: &[u8]) -> Result<Option<Arc<[u8]>>, Stop> {
+        self.spend(ACCESS_STEPS)?;
+        match self.own.rows.get(key).or_else(|| self.block.rows.get(key)) {
+            Some(changed) => Ok(changed.clone()),
+            None => Ok(self.state.row(key)?),
+        }
+    }
+
+    /// Rows of a range, as they stand before this record.
+    pub(crate) fn rows(&mut self, from: &[u8], to: &[u8], most: usize) -> Result<Vec<Vec<u8>>, Stop> {
+        self.spend(ACCESS_STEPS)?;
+        let mut rows: BTreeMap<Vec<u8>, bool> =
+            self.state.rows(from, to, most)?.into_iter().map(|(key, _)| (key, true)).collect();
+        for layer in [&self.block.rows, &self.own.rows] {
+            let changed = layer.range(from.to_vec()..to.to_vec());
+            rows.extend(changed.map(|(key, value)| (key.clone(), value.is_some())));
+        }
+        Ok(rows.into_iter().filter(|(_, is_there)| *is_there).map(|(key, _)| key).take(most).collect())
+    }
+
+    /// Sets the value of a key.
+    pub(crate) fn put(&mut self, key: Vec<u8>, value: &Value) -> Result<(), Stop> {
+        self.put_bytes(key, value.encode())
+    }
+
+    /// Sets the value of a key to the encoding of one.
+    pub(crate) fn put_bytes(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), Stop> {
+        self.spend(ACCESS_STEPS + u32::try_from(value.len() / 64).unwrap_or(u32::MAX))?;
+        self.own.values.insert(key, Some(value.into()));
+        Ok(())
+    }
+
+    /// Removes a key.
+    pub(crate) fn remove(&mut self, key: Vec<u8>) -> Result<(), Stop> {
+        self.spend(ACCESS_STEPS)?;
+        self.own.values.insert(key, None);
+        Ok(())
+    }
+
+    /// Sets a row.
+    pub(crate) fn put_row(&mut self, key: Vec<u8>, value: impl Into<Arc<[u8]>>) -> Result<(), Stop> {
+        self.spend(ACCESS_STEPS)?;
+        self.own.rows.insert(key, Some(value.into()));
+        Ok(())
+    }
+
+    /// Removes a row.
+    pub(crate) fn remove_row(&mut self, key: Vec<u8>) -> Result<(), Stop> {
+        self.spend(ACCESS_STEPS)?;
+        self.own.rows.insert(key, None);
+        Ok(())
+    }
+
+    /// Tells that something happened.
+    pub(crate) fn happened(&mut self, name: &'static str, case: &str, about: &[&str]) {
+        let about = about.iter().map(|item| (*item).to_owned()).collect();
+        self.own.events.push(Event { name, case: case.to_owned(), about });
+    }
+}
+
+/// The refusal of a record that takes too many steps.
+pub(crate) fn over_budget() -> Refused {
+    let words = format!(
+        "the record takes more than {STEPS_MAX} steps; split it, or ask the service's operator for a simpler rule"
+    );
+    Refused::new("contract.budget", &[], words)
+}
+
+/// State holds what no contract wrote.
+pub(crate) fn damaged(key: &[u8], problem: &str) -> Stop {
+    Stop::Broken(StateError::damaged(key, problem))
+}

@@ -1,0 +1,210 @@
+//! The host: follows a ledger and keeps the state of its contracts.
+//!
+//! One thread takes final blocks in order, applies each, and tells how far it came. Ordering never waits for it: a ledger that runs
+//! ahead is caught up with. State is stored in groups of blocks; after a crash the blocks behind the last group are applied again, which
+//! gives the same state. A failure to read or store ends the host with its cause, never with a guess.
+
+use crate::apply::{Ground, Incoming, apply_block};
+use crate::draft::{At, Layer};
+use crate::library::Library;
+use crate::state::{Applied, BlockChanges, State, StateError, StateWriter};
+use annals::{Follower, Position, QueryError, StoredRecord};
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Bytes of changes that are stored at once, at the latest.
+const GROUP_BYTES: usize = 48 << 20;
+/// Blocks that are stored at once, at the latest.
+const GROUP_BLOCKS: u32 = 256;
+
+/// Why a host stopped.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// State can't be read or stored.
+    #[error("{0}")]
+    State(Arc<StateError>),
+    /// A record of the ledger can't be read.
+    #[error("{0}")]
+    Query(Arc<QueryError>),
+    /// A block came that is not the next one.
+    #[error(
+        "block {height} came, but state is applied through block {applied}; rebuild it with `annals state rebuild`"
+    )]
+    Gap {
+        /** The block's height. */
+        height: u64,
+        /** Through where state is applied. */
+        applied: u64,
+    },
+}
+
+impl HostError {
+    /// Stable machine name; never renamed, only added to.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::State(error) => error.code(),
+            Self::Query(error) => error.code(),
+            Self::Gap { .. } => "host.gap",
+        }
+    }
+}
+
+impl From<StateError> for HostError {
+    fn from(error: StateError) -> Self {
+        Self::State(Arc::new(error))
+    }
+}
+
+impl From<QueryError> for HostError {
+    fn from(error: QueryError) -> Self {
+        Self::Query(Arc::new(error))
+    }
+}
+
+/// How far a host came, for those who wait for it.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// The first seq that is not applied, and why no more will be.
+    newest: Mutex<(u64, Option<HostError>)>,
+    moved: Condvar,
+}
+
+impl Progress {
+    fn advance(&self, next_seq: u64) {
+        self.newest.lock().0 = next_seq;
+        self.moved.notify_all();
+    }
+
+    fn fail(&self, error: HostError) {
+        self.newest.lock().1.get_or_insert(error);
+        self.moved.notify_all();
+    }
+
+    /// Why it stopped, if it did.
+    pub(crate) fn failure(&self) -> Option<HostError> {
+        self.newest.lock().1.clone()
+    }
+
+    /// Sleeps until the record of this seq is applied, at most so long; whether it is.
+    #[expect(clippy::disallowed_methods, reason = "a wait of a caller, not of a contract")]
+    pub(crate) fn wait_past(&self, seq: u64, timeout: Duration) -> Result<bool, HostError> {
+        let until = Instant::now() + timeout;
+        let mut newest = self.newest.lock();
+        while newest.0 <= seq {
+            if let Some(error) = &newest.1 {
+                return Err(error.clone());
+            }
+            if self.moved.wait_until(&mut newest, until).timed_out() {
+                return Ok(seq < newest.0);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// What applies blocks to state.
+#[derive(Debug)]
+pub(crate) struct Applier {
+    writer: StateWriter,
+    state: State,
+    library: Arc<Library>,
+    uncommitted: u32,
+}
+
+impl Applier {
+    pub(crate) fn new(writer: StateWriter, library: Arc<Library>) -> Self {
+        let state = writer.reader();
+        Self { writer, state, library, uncommitted: 0 }
+    }
+
+    /// The state that it applies to.
+    pub(crate) const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Where a follower goes on.
+    pub(crate) fn position(&self) -> Position {
+        let Applied { next_seq, ledger_root, .. } = self.state.applied();
+        if next_seq == 0 { Position::BEGINNING } else { Position { next_seq, root: ledger_root } }
+    }
+
+    /// Applies the records of one block.
+    pub(crate) fn take(&mut self, records: &[StoredRecord], behind: Position) -> Result<(), HostError> {
+        let (Some(first), Some(root)) = (records.first(), behind.root) else { return Ok(()) };
+        let applied = self.state.applied();
+        if first.seq() < applied.next_seq {
+            return Ok(());
+        }
+        if applied.next_seq < first.seq() {
+            return Err(HostError::Gap { height: first.height(), applied: applied.height });
+        }
+        let time_ms = i64::try_from(first.ordered_time_ms()).unwrap_or(i64::MAX);
+        let at = At { seq: first.seq(), height: first.height(), time_ms };
+        let incoming: Vec<_> = records.iter().map(incoming).collect::<Result<_, _>>()?;
+        let ground = Ground { state: &self.state, library: &self.library };
+        let Layer { values, rows, .. } = apply_block(ground, at, &incoming)?;
+        let owned = |changes: crate::draft::Changes| {
+            changes.into_iter().map(|(key, value)| (key, value.map(|value| value.to_vec()))).collect()
+        };
+        let (changes, rows) = (owned(values), owned(rows));
+        self.writer.apply(BlockChanges {
+            height: at.height,
+            next_seq: behind.next_seq,
+            ledger_root: root,
+            changes,
+            rows,
+        })?;
+        self.uncommitted += 1;
+        if GROUP_BLOCKS <= self.uncommitted || GROUP_BYTES <= self.writer.dirty_bytes() {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Stores what was applied.
+    pub(crate) fn commit(&mut self) -> Result<(), HostError> {
+        if 0 < std::mem::take(&mut self.uncommitted) {
+            self.writer.commit()?;
+        }
+        Ok(())
+    }
+}
+
+fn incoming(record: &StoredRecord) -> Result<Incoming<'_>, HostError> {
+    let head = record.head()?;
+    let payload = if head.is_bundle() { None } else { Some(record.content(None)?) };
+    Ok(Incoming { kind: head.kind, record: record.record_id(), author: head.author, payload })
+}
+
+/// The follower that a ledger's blocks go to.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) applier: Arc<Mutex<Applier>>,
+    pub(crate) progress: Arc<Progress>,
+}
+
+impl Follower for Host {
+    fn take(&mut self, records: &[StoredRecord], behind: Position) -> bool {
+        match self.applier.lock().take(records, behind) {
+            Ok(()) => {
+                self.progress.advance(behind.next_seq);
+                true
+            }
+            Err(error) => {
+                self.progress.fail(error);
+                false
+            }
+        }
+    }
+}
+
+impl Host {
+    /// A host whose progress begins where its state is.
+    pub(crate) fn new(applier: Applier) -> Self {
+        let progress = Progress::default();
+        progress.advance(applier.position().next_seq);
+        Self { applier: Arc::new(Mutex::new(applier)), progress: Arc::new(progress) }
+    }
+}

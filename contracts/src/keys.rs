@@ -1,0 +1,151 @@
+//! Keys: what stands where in state, and in the side tables beside it.
+//!
+//! *State* is authenticated: its keys are a word and ids, joined by a zero byte, which no id may hold. *Rows* are the side tables,
+//! derived from the same records and never proved: they answer in order what state can't (which deadlines come next, which acts a
+//! case has). Their first byte says which table.
+
+use crate::value::Value;
+
+/// Characters of an id at most.
+const ID_MAX: usize = 128;
+
+/// Whether a text may be an id: no control character, no `/` and no `#`, which separate parts of a reference.
+pub fn is_id(id: &str) -> bool {
+    let allowed = |letter: char| !letter.is_control() && letter != '/' && letter != '#';
+    !id.is_empty() && id.chars().count() <= ID_MAX && id.chars().all(allowed) && id.trim() == id
+}
+
+/// A key of state.
+pub(crate) type Key = Vec<u8>;
+
+fn join(parts: &[&str]) -> Key {
+    parts.join("\0").into_bytes()
+}
+
+/// Who administers the platform, and which service it is for.
+pub(crate) fn platform() -> Key {
+    join(&["platform"])
+}
+
+/// The form of a registry's entries.
+pub(crate) fn registry_type(name: &str) -> Key {
+    join(&["type", name])
+}
+
+/// The newest version of a registry entry.
+pub(crate) fn entry(registry: &str, id: &str) -> Key {
+    join(&["registry", registry, id])
+}
+
+/// An older version of a registry entry.
+pub(crate) fn entry_version(registry: &str, id: &str, version: u64) -> Key {
+    join(&["registry", registry, id, &version.to_string()])
+}
+
+/// The grants on an action.
+pub(crate) fn policy(action: &str) -> Key {
+    join(&["policy", action])
+}
+
+/// Which versions a definition has, and from where on.
+pub(crate) fn definition(name: &str) -> Key {
+    join(&["definition", name])
+}
+
+/// One version of a definition.
+pub(crate) fn definition_version(name: &str, version: u64) -> Key {
+    join(&["definition", name, &version.to_string()])
+}
+
+/// A case.
+pub(crate) fn case(agency: &str, number: &str) -> Key {
+    join(&["case", agency, number])
+}
+
+/// An administrators' act that waits for further signatures.
+pub(crate) fn proposal(record: &str) -> Key {
+    join(&["proposal", record])
+}
+
+/// What became of the records of a block.
+pub(crate) fn outcomes(height: u64) -> Key {
+    join(&["outcomes", &format!("{height:016x}")])
+}
+
+/// Rows: what became of a record, by seq.
+pub(crate) fn outcome_row(seq: u64) -> Key {
+    [&b"o"[..], &seq.to_be_bytes()].concat()
+}
+
+/// Rows: an entry of a block's list of outcomes and events.
+pub(crate) fn list_row(height: u64, index: u32) -> Key {
+    [&b"l"[..], &height.to_be_bytes(), &index.to_be_bytes()].concat()
+}
+
+/// Rows: a deadline that comes, by time; what is due of a case has a name within it.
+pub(crate) fn due_row(time_ms: i64, case: &[u8], name: &str) -> Key {
+    [&b"d"[..], &time_ms.max(0).to_be_bytes(), case, b"\0", name.as_bytes()].concat()
+}
+
+/// Takes a row of a deadline apart: time, case, name.
+pub(crate) fn parse_due_row(row: &[u8]) -> Option<(i64, Key, String)> {
+    let (time, rest) = row.strip_prefix(b"d")?.split_first_chunk::<8>()?;
+    let split = rest.iter().rposition(|byte| *byte == 0)?;
+    let name = std::str::from_utf8(rest.get(split + 1..)?).ok()?;
+    Some((i64::from_be_bytes(*time), rest.get(..split)?.to_vec(), name.to_owned()))
+}
+
+/// Rows: the deadlines up to a moment, as a range.
+pub(crate) fn due_range(through_ms: i64) -> (Key, Key) {
+    (b"d".to_vec(), [&b"d"[..], &through_ms.max(0).saturating_add(1).to_be_bytes()].concat())
+}
+
+/// Rows: an act of a case, by number.
+pub(crate) fn act_row(case: &[u8], act: u32) -> Key {
+    [&b"a"[..], case, b"\0", &act.to_be_bytes()].concat()
+}
+
+/// Rows: a case, in the order of agency and number.
+pub(crate) fn case_row(case: &[u8]) -> Key {
+    [&b"c"[..], case].concat()
+}
+
+/// Rows: a case in which a period was exceeded.
+pub(crate) fn overdue_row(case: &[u8]) -> Key {
+    [&b"v"[..], case].concat()
+}
+
+/// Rows: the case, or the proposal, that waits for signatures on a record.
+pub(crate) fn pending_row(record: &str) -> Key {
+    [&b"p"[..], record.as_bytes()].concat()
+}
+
+/// Where the keys that begin with this one end.
+pub(crate) fn after(prefix: &[u8]) -> Key {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            break;
+        }
+    }
+    end
+}
+
+/// A case's key as people write it: `AGENCY/NUMBER`.
+pub(crate) fn case_name(key: &[u8]) -> String {
+    let text = String::from_utf8_lossy(key);
+    let mut parts = text.split('\0').skip(1);
+    format!("{}/{}", parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+}
+
+/// Reads `AGENCY/NUMBER`.
+pub fn parse_case(text: &str) -> Option<(&str, &str)> {
+    let (agency, number) = text.split_once('/')?;
+    (is_id(agency) && is_id(number)).then_some((agency, number))
+}
+
+/// A list of texts as a value.
+pub(crate) fn texts<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> Value {
+    Value::List(items.into_iter().map(|item| Value::from(item.as_ref())).collect())
+}

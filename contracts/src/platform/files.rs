@@ -1,0 +1,159 @@
+//! What lies beside the ledger: the host's key and the state, and whether that state is of this ledger.
+
+use super::PlatformError;
+use crate::host::Applier;
+use crate::library::Library;
+use crate::message::PLATFORM;
+use crate::state::{State, StateError, StateOptions, StateRoot, StateWriter};
+use annals::{Position, QueryError, Reader, SigningKey, StoredRecord, generate_key, read_key, write_key};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The files of a platform beside its ledger's.
+#[derive(Debug)]
+pub(super) struct Files {
+    dir: PathBuf,
+}
+
+impl Files {
+    pub(super) fn of(ledger: &Path) -> Self {
+        Self { dir: ledger.join("contracts") }
+    }
+
+    /// Where state is stored.
+    pub(super) fn state(&self) -> PathBuf {
+        self.dir.join("state.redb")
+    }
+
+    fn key(&self) -> PathBuf {
+        self.dir.join("host.key")
+    }
+
+    /// Makes the directory and the host's key.
+    pub(super) fn make(&self, key: &SigningKey) -> Result<(), PlatformError> {
+        let made = std::fs::DirBuilder::new().mode(0o700).recursive(true).create(&self.dir);
+        made.map_err(|source| PlatformError::File { path: self.dir.clone(), source })?;
+        Ok(write_key(&self.key(), key)?)
+    }
+
+    /// The host's key; a new one if it is missing, which is appointed anew but notes no attempts.
+    pub(super) fn host_key(&self) -> Result<SigningKey, PlatformError> {
+        if self.key().symlink_metadata().is_err() {
+            self.make(&generate_key()?)?;
+        }
+        Ok(read_key(&self.key())?)
+    }
+
+    /// Removes state, which the log makes again.
+    pub(super) fn remove_state(&self) -> Result<(), PlatformError> {
+        match std::fs::remove_file(self.state()) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(PlatformError::File { path: self.state(), source })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether the record of seq 1 begins a platform.
+pub(super) fn holds_platform(reader: &Reader) -> Result<bool, PlatformError> {
+    match reader.get(1) {
+        Ok(record) => Ok(record.head()?.kind == PLATFORM),
+        Err(QueryError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether state that was applied through a position is of this ledger.
+pub(super) fn is_of(reader: &Reader, position: &Position) -> Result<bool, PlatformError> {
+    let Some(last) = position.next_seq.checked_sub(1) else { return Ok(true) };
+    match reader.get(last) {
+        Ok(record) => Ok(Some(record.block_root()) == position.root),
+        Err(QueryError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What checking state found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct StateCheck {
+    /// Blocks that were applied.
+    pub blocks: u64,
+    /// Records of them.
+    pub records: u64,
+    /// The root at the end.
+    pub root: StateRoot,
+    /// The first height at which the stored root is another than the log gives; none: all are the same.
+    pub differs_at: Option<u64>,
+}
+
+/// Applies the log from genesis and compares the root of every block with the stored one. Changes nothing.
+///
+/// `progress` is told how many records were applied, now and then.
+///
+/// # Errors
+///
+/// [`PlatformError`] if the ledger or its state can't be read.
+pub fn check_state(path: &Path, reader: &Reader, progress: impl FnMut(u64)) -> Result<StateCheck, PlatformError> {
+    let stored = StateWriter::open(&Files::of(path).state(), &StateOptions { check: true, ..StateOptions::default() })?;
+    let fresh = StateWriter::in_memory(&StateOptions::default())?;
+    let until = stored.reader().applied().next_seq;
+    replay(reader, fresh, until, Some(&stored.reader()), progress)
+}
+
+/// Makes state again from the log, in place of what is stored.
+///
+/// # Errors
+///
+/// [`PlatformError`] if the ledger can't be read or state can't be stored.
+pub fn rebuild_state(path: &Path, reader: &Reader, progress: impl FnMut(u64)) -> Result<StateCheck, PlatformError> {
+    let files = Files::of(path);
+    files.remove_state()?;
+    let writer = StateWriter::open(&files.state(), &StateOptions::default())?;
+    replay(reader, writer, reader.next_seq(), None, progress)
+}
+
+/// Applies the blocks below a seq.
+fn replay(
+    reader: &Reader,
+    writer: StateWriter,
+    until: u64,
+    compare: Option<&State>,
+    mut progress: impl FnMut(u64),
+) -> Result<StateCheck, PlatformError> {
+    let state = writer.reader();
+    let mut applier = Applier::new(writer, Arc::new(Library::default()));
+    let mut check = StateCheck { blocks: 0, records: 0, root: StateRoot::empty(), differs_at: None };
+    let mut block: Vec<StoredRecord> = Vec::new();
+    let mut take = |block: &mut Vec<StoredRecord>| -> Result<(), PlatformError> {
+        let Some(first) = block.first() else { return Ok(()) };
+        let height = first.height();
+        let next_seq = first.seq() + block.len() as u64;
+        applier.take(block, Position { next_seq, root: Some(first.block_root()) })?;
+        check.blocks += 1;
+        check.records = next_seq;
+        let differs =
+            |stored: &State| -> Result<bool, StateError> { Ok(stored.root_at(height)? != state.root_at(height)?) };
+        if check.differs_at.is_none() && compare.map(differs).transpose()? == Some(true) {
+            check.differs_at = Some(height);
+        }
+        progress(next_seq);
+        block.clear();
+        Ok(())
+    };
+    for record in reader.scan(0) {
+        let record = record?;
+        if block.first().is_some_and(|first| first.height() != record.height()) {
+            take(&mut block)?;
+        }
+        if until <= record.seq() {
+            break;
+        }
+        block.push(record);
+    }
+    take(&mut block)?;
+    applier.commit()?;
+    check.root = state.applied().root;
+    Ok(check)
+}

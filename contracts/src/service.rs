@@ -1,0 +1,221 @@
+//! Services: what a department adds, as files of a directory.
+//!
+//! `service.toml` names the registries, the grants, the first entries and the definitions; each definition is a file of its own. Read
+//! once, when a platform is founded; from then on everything is a record.
+
+use crate::administration::{Platform, PlatformForm};
+use crate::label::Label;
+use crate::message::{EntryForm, Grant, PolicyForm};
+use crate::registry::RegistryType;
+use crate::value::{Value, ValueError};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Bytes of a service's file at most.
+const FILE_SIZE_MAX: u64 = 1 << 20;
+
+/// A service, as its files say it.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// What people call it.
+    pub label: Label,
+    /// Minutes ahead of UTC by which times are told.
+    pub utc_offset_minutes: i64,
+    /// What its platform begins with.
+    pub(crate) form: PlatformForm,
+}
+
+/// Why files are no service.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServiceError {
+    /// A file can't be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /** The file. */
+        path: PathBuf,
+        /** What the system says. */
+        source: std::io::Error,
+    },
+    /// A file has not its form.
+    #[error("{}: {problem}", path.display())]
+    Form {
+        /** The file. */
+        path: PathBuf,
+        /** What is wrong, with its line. */
+        problem: String,
+    },
+}
+
+impl ServiceError {
+    /// Stable machine name; never renamed, only added to.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "service.read",
+            Self::Form { .. } => "service.form",
+        }
+    }
+}
+
+/// What `service.toml` says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    name: String,
+    label: Label,
+    #[serde(default = "beijing")]
+    utc_offset_minutes: i64,
+    definitions: Vec<String>,
+    #[serde(default, rename = "registry")]
+    registries: Vec<RegistryType>,
+    #[serde(default, rename = "grant")]
+    grants: Vec<GrantLine>,
+    #[serde(default, rename = "entry")]
+    entries: Vec<EntryLine>,
+}
+
+const fn beijing() -> i64 {
+    480
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GrantLine {
+    action: String,
+    role: String,
+    acts: Vec<String>,
+    #[serde(default = "all")]
+    agency: String,
+}
+
+fn all() -> String {
+    "*".to_owned()
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EntryLine {
+    #[serde(rename = "type")]
+    registry: String,
+    id: String,
+    data: toml::Value,
+}
+
+/// Reads a file of a service by its name.
+type ReadFile<'a> = &'a dyn Fn(&str) -> Result<String, ServiceError>;
+
+impl Service {
+    /// Reads a service from its directory.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError`] naming the file.
+    pub fn read(directory: &Path) -> Result<Self, ServiceError> {
+        Self::from_files(&|name| read_file(&directory.join(name)))
+    }
+
+    /// Reads a service from files in memory, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError`] naming the file.
+    pub fn of(files: &[(&str, &str)]) -> Result<Self, ServiceError> {
+        let found = |name: &str| files.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
+        Self::from_files(&|name| {
+            let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+            found(name).ok_or_else(|| ServiceError::Read { path: name.into(), source: missing() })
+        })
+    }
+
+    fn from_files(read: ReadFile<'_>) -> Result<Self, ServiceError> {
+        const MANIFEST: &str = "service.toml";
+        let manifest: Manifest =
+            toml::from_str(&read(MANIFEST)?).map_err(|error| wrong(MANIFEST, error.to_string()))?;
+        let mut definitions = Vec::new();
+        for name in &manifest.definitions {
+            definitions.push(definition_value(name, &read(name)?)?);
+        }
+        let mut entries = Vec::new();
+        for entry in manifest.entries {
+            let data = value_of(entry.data).map_err(|problem| wrong(MANIFEST, problem))?;
+            let status = crate::message::EntryStatus::Valid;
+            let (from, until) = (0, crate::value::INTEGER_MAX);
+            entries.push(EntryForm { data, from, id: entry.id, registry: entry.registry, status, until, version: 1 });
+        }
+        let mut grants: BTreeMap<String, Vec<Grant>> = BTreeMap::new();
+        for line in manifest.grants {
+            let (from, until) = (0, crate::value::INTEGER_MAX);
+            let grant = Grant { acts: line.acts, agency: line.agency, from, role: line.role, until };
+            grants.entry(line.action).or_default().push(grant);
+        }
+        let grants = grants.into_iter().map(|(action, grants)| PolicyForm { action, grants, version: 1 }).collect();
+        let platform = Platform {
+            admins: Vec::new(),
+            contracts: crate::administration::CONTRACTS_VERSION,
+            host: String::new(),
+            service: manifest.name.clone(),
+            threshold: 1,
+            utc_offset_minutes: manifest.utc_offset_minutes,
+        };
+        Ok(Self {
+            name: manifest.name,
+            label: manifest.label,
+            utc_offset_minutes: manifest.utc_offset_minutes,
+            form: PlatformForm { definitions, entries, grants, platform, registries: manifest.registries },
+        })
+    }
+}
+
+fn wrong(file: &str, problem: String) -> ServiceError {
+    ServiceError::Form { path: file.into(), problem }
+}
+
+fn read_file(path: &Path) -> Result<String, ServiceError> {
+    use std::io::Read as _;
+    let error = |source| ServiceError::Read { path: path.to_owned(), source };
+    let mut text = String::new();
+    std::fs::File::open(path).and_then(|file| file.take(FILE_SIZE_MAX + 1).read_to_string(&mut text)).map_err(error)?;
+    if FILE_SIZE_MAX < text.len() as u64 {
+        return Err(wrong(&path.display().to_string(), format!("more than {FILE_SIZE_MAX} bytes")));
+    }
+    Ok(text)
+}
+
+/// A definition's value, from its file.
+///
+/// # Errors
+///
+/// [`ServiceError::Form`] if it is no TOML, or holds what values leave out.
+pub fn definition_value(file: &str, text: &str) -> Result<Value, ServiceError> {
+    let table: toml::Value = toml::from_str(text).map_err(|error| wrong(file, error.to_string()))?;
+    value_of(table).map_err(|problem| wrong(file, problem))
+}
+
+/// The value that TOML says.
+///
+/// # Errors
+///
+/// What values leave out: fractions and TOML's own dates.
+pub fn value_of(toml: toml::Value) -> Result<Value, String> {
+    Ok(match toml {
+        toml::Value::Boolean(truth) => Value::Bool(truth),
+        toml::Value::Integer(number) => Value::Integer(number),
+        toml::Value::String(text) => Value::Text(text),
+        toml::Value::Array(items) => Value::List(items.into_iter().map(value_of).collect::<Result<_, _>>()?),
+        toml::Value::Table(fields) => {
+            let field = |(name, value)| Ok((name, value_of(value)?));
+            Value::Map(fields.into_iter().map(field).collect::<Result<_, String>>()?)
+        }
+        toml::Value::Float(number) => return Err(format!("{number} is no integer; amounts are in the smallest unit")),
+        toml::Value::Datetime(date) => return Err(format!("write the date {date} as text, in quotation marks")),
+    })
+}
+
+impl From<ValueError> for ServiceError {
+    fn from(error: ValueError) -> Self {
+        wrong("value", error.to_string())
+    }
+}

@@ -1,0 +1,433 @@
+//! The workflow contract: cases that go from state to state by signed acts, periods of law and rules.
+//!
+//! An act is held against its definition in a fixed order: is it the turn of this step, does its record have the form, is everything
+//! attached, do its parents exist, may those who sign, is it in time, does nothing hold it, do the guards hold. The first that fails
+//! is told. If further officers must sign, the act waits in the case, and the transition happens at the last signature, when all of
+//! it is asked again; what was allowed when the first signed must still be when the last does.
+
+mod advice;
+mod effects;
+mod instance;
+mod periods;
+mod signing;
+
+pub use instance::{Instance, Late, OpenTask, Pending, Period};
+
+use crate::administration::{StoredDefinition, Versions, stored};
+use crate::days::{DAY_MS, Moment};
+use crate::definition::{Compiled, CompiledTransition, Trigger};
+use crate::draft::{Draft, Stop, damaged, over_budget};
+use crate::guard::{Budget, Guard, GuardError};
+use crate::keys;
+use crate::message::{Act, AttachedForm, Message};
+use crate::officer::Officer;
+use crate::outcome::{Refused, Status};
+use crate::registry;
+use crate::schema::check_fields;
+use crate::value::Value;
+use annals::AuthorId;
+use instance::ACTS_MAX;
+use periods::Due;
+use std::sync::Arc;
+
+/// Steps that following a calendar's change may take for one case.
+const RECOUNT_STEPS: u32 = crate::draft::STEPS_MAX;
+/// How long an act may wait for signatures before somebody else may ask for another.
+const PENDING_MAX_MS: i64 = 7 * DAY_MS;
+/// Rows of deadlines that are read at a time.
+const ROWS_AT_A_TIME: usize = 4096;
+
+/// A transition that is being tried.
+struct Step<'a> {
+    compiled: &'a Compiled,
+    transition: &'a CompiledTransition,
+    act: &'a Act,
+    record: String,
+    officers: Vec<Officer>,
+}
+
+/// The compiled version of a definition.
+pub(crate) fn compiled(draft: &mut Draft<'_>, name: &str, version: u64) -> Result<Arc<Compiled>, Stop> {
+    let key = keys::definition_version(name, version);
+    if let Some(known) = draft.library().find(name, version) {
+        // What is known costs as much as what is read, so that no cache decides on a budget.
+        draft.spend(crate::draft::ACCESS_STEPS)?;
+        return Ok(known);
+    }
+    let Some(stored) = stored::<StoredDefinition>(draft, &key)? else { return Err(damaged(&key, "is missing")) };
+    let fresh = Arc::new(stored.compile().map_err(|_| damaged(&key, "compiles no more"))?);
+    draft.library().add(name, version, &fresh);
+    Ok(fresh)
+}
+
+/// Acts in a case.
+pub(crate) fn act(draft: &mut Draft<'_>, message: &Message, act: &Act) -> Result<Status, Stop> {
+    let Some((agency, number)) = act.case_parts() else { return Err(case_unknown(&act.case)) };
+    let key = keys::case(agency, number);
+    let found = Instance::load(draft, &key)?;
+    let mut instance = match found {
+        Some(instance) => instance,
+        None => open(draft, act, agency, number)?,
+    };
+    let compiled = compiled(draft, &instance.definition, instance.version)?;
+    fire_own(draft, &mut instance, &compiled)?;
+    let Some(transition) = compiled.transition(&act.act).filter(|each| each.rule.trigger == Trigger::Signed) else {
+        return Err(advice::no_such_act(&compiled, &instance, &act.act).into());
+    };
+    if 0 < instance.acts && (transition.rule.from.is_empty() || act.definition.is_some()) {
+        let seq = instance.opened.to_string();
+        let words = format!("case {} exists: seq {seq} opened it; use that one, or another number", instance.name());
+        return Err(Refused::new("case.exists", &[&seq], words).into());
+    }
+    withdraw_pending(draft, &mut instance, message)?;
+    check_turn(&compiled, transition, &instance)?;
+    check_form(draft, &compiled, transition, &instance, act)?;
+    let officers = vec![Officer::of_key(draft, &message.author)?];
+    let record = message.record.to_string();
+    let step = Step { compiled: &compiled, transition, act, record: record.clone(), officers };
+    let missing = check(draft, &step, &instance)?;
+    if missing == 0 {
+        complete(draft, &step, &mut instance)?;
+    } else {
+        let (seq, since, signers) = (draft.at.seq, draft.at.time_ms, vec![message.author.to_string()]);
+        instance.pending = Some(Pending { act: act.clone(), record: record.clone(), seq, signers, since });
+        draft.put_row(keys::pending_row(&record), key)?;
+        draft.happened("act.waiting", &instance.name(), &[&act.act, &missing.to_string()]);
+    }
+    instance.save(draft)?;
+    Ok(if missing == 0 { Status::Accepted } else { Status::Waiting(missing) })
+}
+
+/// Makes room for another act: who asked for the one that waits may ask for another, and after some days anybody may.
+fn withdraw_pending(draft: &mut Draft<'_>, instance: &mut Instance, message: &Message) -> Result<(), Stop> {
+    let Some(pending) = &instance.pending else { return Ok(()) };
+    let is_own = pending.signers.first() == Some(&message.author.to_string());
+    if !is_own && draft.at.time_ms < pending.since.saturating_add(PENDING_MAX_MS) {
+        let words = format!(
+            "{} of seq {} waits for signatures: sign it, or let its author ask for something else; it lapses after 7 days",
+            pending.act.act, pending.seq
+        );
+        return Err(Refused::new("workflow.pending", &[&pending.act.act, &pending.seq.to_string()], words).into());
+    }
+    effects::lapse(draft, instance)
+}
+
+/// Adds a signature to an act that waits; none if the record is no such act.
+pub(crate) fn countersign(draft: &mut Draft<'_>, author: &AuthorId, record: &str) -> Result<Option<Status>, Stop> {
+    let Some(key) = draft.row(&keys::pending_row(record))? else { return Ok(None) };
+    let Some(mut instance) = Instance::load(draft, &key)? else { return Err(damaged(&key, "is missing")) };
+    let compiled = compiled(draft, &instance.definition, instance.version)?;
+    fire_own(draft, &mut instance, &compiled)?;
+    // A deadline may have ended what waited.
+    let Some(mut pending) = instance.pending.take_if(|pending| pending.record == record) else { return Ok(None) };
+    let Some(transition) = compiled.transition(&pending.act.act) else {
+        return Err(damaged(&key, "waits for no transition"));
+    };
+    check_turn(&compiled, transition, &instance)?;
+    check_form(draft, &compiled, transition, &instance, &pending.act)?;
+    pending.signers.push(author.to_string());
+    let mut officers = Vec::new();
+    for signer in &pending.signers {
+        let signer = signer.parse().map_err(|_| damaged(&key, "names no key"))?;
+        officers.push(Officer::of_key(draft, &signer)?);
+    }
+    let act = pending.act.clone();
+    let step = Step { compiled: &compiled, transition, act: &act, record: record.to_owned(), officers };
+    let missing = check(draft, &step, &instance)?;
+    if missing == 0 {
+        draft.remove_row(keys::pending_row(record))?;
+        complete(draft, &step, &mut instance)?;
+    } else {
+        instance.pending = Some(pending);
+    }
+    instance.save(draft)?;
+    Ok(Some(if missing == 0 { Status::Accepted } else { Status::Waiting(missing) }))
+}
+
+/// A case that is to be opened.
+fn open(draft: &mut Draft<'_>, act: &Act, agency: &str, number: &str) -> Result<Instance, Stop> {
+    let Some(name) = &act.definition else { return Err(case_unknown(&act.case)) };
+    let versions: Option<Versions> = stored(draft, &keys::definition(name))?;
+    let height = draft.at.height;
+    let Some(version) = versions.and_then(|versions| versions.at(height)) else {
+        let words = format!("no definition {name:?} holds at height {height}; an administrator deploys it");
+        return Err(Refused::new("definition.unknown", &[name], words).into());
+    };
+    let instance = Instance::new(agency, number, name, version);
+    let compiled = compiled(draft, name, version)?;
+    match compiled.transition(&act.act) {
+        Some(transition) if !transition.rule.from.is_empty() => Err(case_unknown(&act.case)),
+        _ => Ok(instance),
+    }
+}
+
+fn case_unknown(case: &str) -> Stop {
+    let words = format!("there is no case {case}; open it first, or mend its number");
+    Refused::new("case.unknown", &[case], words).into()
+}
+
+/// Whether it is the turn of a step.
+fn check_turn(compiled: &Compiled, transition: &CompiledTransition, instance: &Instance) -> Result<(), Refused> {
+    let rule = &transition.rule;
+    let opens = rule.from.is_empty() && instance.state.is_empty();
+    if !opens && !rule.from.contains(&instance.state) {
+        return Err(advice::out_of_order(compiled, transition, instance));
+    }
+    if instance.suspended && !rule.when_suspended {
+        let words = format!("the case is suspended; {} needs it resumed first", rule.label);
+        return Err(Refused::new("workflow.suspended", &[&rule.name], words));
+    }
+    if ACTS_MAX <= instance.acts {
+        let words =
+            format!("the case has {ACTS_MAX} acts, the most there may be; open a further case that names it as parent");
+        return Err(Refused::new("workflow.acts", &[&rule.name], words));
+    }
+    Ok(())
+}
+
+/// Whether a record has the form that its step asks for.
+fn check_form(
+    draft: &mut Draft<'_>,
+    compiled: &Compiled,
+    transition: &CompiledTransition,
+    instance: &Instance,
+    act: &Act,
+) -> Result<(), Stop> {
+    let rule = &transition.rule;
+    let none = crate::schema::Fields::new();
+    let payload = rule.payload.as_ref().and_then(|name| compiled.definition().payloads.get(name));
+    check_fields(payload.map_or(&none, |payload| &payload.fields), &act.data)
+        .map_err(|misfit| Refused::new("payload.form", &[&misfit.field], format!("{}: {misfit}", rule.label)))?;
+    check_parents(draft, rule.needs_parent, instance, act)
+}
+
+fn check_parents(draft: &mut Draft<'_>, needed: bool, instance: &Instance, act: &Act) -> Result<(), Stop> {
+    if needed && act.parents.is_empty() {
+        let words = "names no act that it rests on or corrects; give it as parents: [\"#3\"]";
+        return Err(Refused::new("workflow.parent_missing", &[&act.act], format!("{} {words}", act.act)).into());
+    }
+    for parent in &act.parents {
+        let (case, number) = parent.rsplit_once('#').unwrap_or((parent, ""));
+        let number: u32 = number.parse().unwrap_or(0);
+        let acts = if case.is_empty() || case == instance.name() {
+            instance.acts
+        } else {
+            let key = keys::parse_case(case).map(|(agency, number)| keys::case(agency, number));
+            let other = key.map(|key| Instance::load(draft, &key)).transpose()?.flatten();
+            other.map_or(0, |other| other.acts)
+        };
+        if number == 0 || acts < number {
+            let words = format!("{parent:?} is no act that there is; name one as #3, or AGENCY/NUMBER#3");
+            return Err(Refused::new("workflow.parent_unknown", &[parent], words).into());
+        }
+    }
+    Ok(())
+}
+
+/// Holds everything else against a step; returns how many signatures are missing.
+fn check(draft: &mut Draft<'_>, step: &Step<'_>, instance: &Instance) -> Result<u32, Stop> {
+    let variables = variables(draft, step, instance);
+    check_attachments(draft, step, &variables)?;
+    let missing = signing::missing(draft, instance, step.compiled, step.transition, step.act, &step.officers)?;
+    check_time(draft, step, instance)?;
+    let rule = &step.transition.rule;
+    if let Some(hold) = rule.blocked_by.iter().find(|hold| instance.holds.contains_key(*hold)) {
+        let act = instance.holds.get(hold).copied().unwrap_or_default();
+        let words =
+            format!("{} is blocked by a hold on {hold} that act #{act} placed; have it released first", rule.label);
+        return Err(Refused::new("workflow.hold", &[hold], words).into());
+    }
+    check_guards(draft, step.transition, variables)?;
+    Ok(missing)
+}
+
+/// What guards see, by name.
+type Variables = Vec<(String, Value)>;
+
+fn variables(draft: &Draft<'_>, step: &Step<'_>, instance: &Instance) -> Variables {
+    let officers: Vec<_> = step.officers.iter().map(Officer::value).collect();
+    let mut variables = common(draft, instance);
+    variables.push(("record".to_owned(), step.act.data.clone()));
+    variables.push(("actor".to_owned(), officers.first().cloned().unwrap_or_default()));
+    variables.push(("signers".to_owned(), Value::List(officers)));
+    variables
+}
+
+/// What guards of steps that happen by themselves see.
+fn common(draft: &Draft<'_>, instance: &Instance) -> Variables {
+    let number = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
+    let (seq, height, time) = (number(draft.at.seq), number(draft.at.height), Value::Integer(draft.at.time_ms));
+    let at = Value::map([("height", height), ("seq", seq), ("time", time)]);
+    vec![("case".to_owned(), instance.value()), ("at".to_owned(), at)]
+}
+
+fn evaluate(draft: &mut Draft<'_>, guard: &Guard, variables: &Variables) -> Result<Value, Stop> {
+    let bound: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    guard.evaluate(&bound, &mut draft.budget).map_err(|error| {
+        if matches!(error, GuardError::Budget) {
+            return over_budget().into();
+        }
+        let words = format!("`{}` can't be computed: {error}; mend the record's data", guard.source());
+        Refused::new("workflow.guard", &[error.code()], words).into()
+    })
+}
+
+fn holds(draft: &mut Draft<'_>, guard: &Guard, variables: &Variables) -> Result<bool, Stop> {
+    Ok(evaluate(draft, guard, variables)?.as_bool() == Some(true))
+}
+
+fn check_attachments(draft: &mut Draft<'_>, step: &Step<'_>, variables: &Variables) -> Result<(), Stop> {
+    for attachment in &step.transition.attachments {
+        let wanted = match &attachment.when {
+            Some(when) => holds(draft, when, variables)?,
+            None => true,
+        };
+        if wanted && !step.act.attachments.iter().any(|attached| attached.name == attachment.name) {
+            let (what, label, name) = (&step.transition.rule.label, &attachment.label, &attachment.name);
+            let words = format!("{what} needs {label}: attach it as {name}");
+            return Err(Refused::new("workflow.attachment_missing", &[name], words).into());
+        }
+    }
+    Ok(())
+}
+
+fn check_time(draft: &Draft<'_>, step: &Step<'_>, instance: &Instance) -> Result<(), Refused> {
+    let rule = &step.transition.rule;
+    let offset_minutes = step.compiled.definition().utc_offset_minutes;
+    for name in rule.before.iter().chain(rule.effects.extend.iter().map(|extend| &extend.deadline)) {
+        let period = instance.due.get(name);
+        if let Some(period) =
+            period.filter(|period| period.passed || period.left.is_none() && period.at <= draft.at.time_ms)
+        {
+            let (label, article) = step
+                .compiled
+                .deadline(name)
+                .map_or((String::new(), ""), |deadline| (deadline.label.to_string(), deadline.article.as_str()));
+            let end = Moment { time_ms: period.at, offset_minutes };
+            let words = format!("{} is late: {label} ({article}) ended at {end}", rule.label);
+            return Err(Refused::new("workflow.late", &[name], words));
+        }
+    }
+    let extended = rule.effects.extend.as_ref().map(|extend| &extend.deadline);
+    if let Some(name) = extended.filter(|name| !instance.due.contains_key(*name)) {
+        let words = format!("{} has nothing to extend: {name} does not run", rule.label);
+        return Err(Refused::new("workflow.late", &[name], words));
+    }
+    Ok(())
+}
+
+/// Looks up what the guards read, and asks them; the first that does not hold is told.
+fn check_guards(draft: &mut Draft<'_>, transition: &CompiledTransition, mut variables: Variables) -> Result<(), Stop> {
+    for lookup in &transition.lookups {
+        let id = evaluate(draft, &lookup.id, &variables)?;
+        let id = id.as_text().unwrap_or_default();
+        let trouble = match registry::entry(draft, &lookup.registry, id)? {
+            Some(entry) => match registry::check_valid(draft, &entry)? {
+                None => {
+                    variables.push((lookup.name.clone(), entry.form.data));
+                    continue;
+                }
+                Some((_, words)) => words,
+            },
+            None => "is not registered".to_owned(),
+        };
+        let words = format!("{}: {} {id} {trouble}", lookup.otherwise, lookup.registry);
+        return Err(Refused::new("workflow.guard", &[&lookup.registry, id], words).into());
+    }
+    for (number, requirement) in transition.requires.iter().enumerate() {
+        if !holds(draft, &requirement.guard, &variables)? {
+            let name = format!("{}.{}", transition.rule.name, number + 1);
+            return Err(Refused::new("workflow.guard", &[&name], requirement.otherwise.to_string()).into());
+        }
+    }
+    Ok(())
+}
+
+/// Does a step that all have signed.
+fn complete(draft: &mut Draft<'_>, step: &Step<'_>, instance: &mut Instance) -> Result<(), Stop> {
+    let mut variables = variables(draft, step, instance);
+    for lookup in &step.transition.lookups {
+        let id = evaluate(draft, &lookup.id, &variables)?;
+        let entry = registry::entry(draft, &lookup.registry, id.as_text().unwrap_or_default())?;
+        variables.extend(entry.map(|entry| (lookup.name.clone(), entry.form.data)));
+    }
+    let is_new = instance.state.is_empty();
+    if is_new {
+        instance.opened = draft.at.seq;
+        draft.put_row(keys::case_row(&instance.key()), *b"")?;
+    }
+    let signers = step.officers.iter().map(|officer| officer.officer.as_str()).collect();
+    let done = effects::Done {
+        record: &step.record,
+        signers,
+        parents: &step.act.parents,
+        attachments: &step.act.attachments,
+        data: &step.act.data,
+    };
+    effects::apply(draft, step.compiled, step.transition, instance, &variables, &done)?;
+    effects::follow(draft, step.compiled, instance)
+}
+
+/// Lets the deadlines of a case pass whose time has come, before anything else happens in it.
+fn fire_own(draft: &mut Draft<'_>, instance: &mut Instance, compiled: &Compiled) -> Result<(), Stop> {
+    let time = draft.at.time_ms;
+    let deadlines = instance.due.iter().filter(|(_, period)| period.runs() && period.at <= time);
+    let mut due: Vec<(i64, String)> = deadlines.map(|(name, period)| (period.at, name.clone())).collect();
+    for (name, task) in &instance.tasks {
+        due.extend(
+            task.due
+                .iter()
+                .filter(|period| period.runs() && period.at <= time)
+                .map(|period| (period.at, format!("task:{name}"))),
+        );
+    }
+    due.sort();
+    for (_, name) in due {
+        effects::pass(draft, compiled, instance, Due::parse(&name))?;
+    }
+    Ok(())
+}
+
+/// Lets the deadlines of one case pass whose time has come: what a row of a deadline asks for.
+pub(crate) fn fire(draft: &mut Draft<'_>, key: &[u8]) -> Result<(), Stop> {
+    let Some(mut instance) = Instance::load(draft, key)? else { return Err(damaged(key, "is missing")) };
+    let compiled = compiled(draft, &instance.definition, instance.version)?;
+    fire_own(draft, &mut instance, &compiled)?;
+    instance.save(draft)
+}
+
+/// Moves the ends of periods that are still to come, for a calendar that changed.
+pub(crate) fn recount_calendar(draft: &mut Draft<'_>, calendar: &str) -> Result<(), Stop> {
+    let (mut from, end) = keys::due_range(i64::MAX - 1);
+    let mut seen = std::collections::BTreeSet::new();
+    loop {
+        let rows = draft.rows(&from, &end, ROWS_AT_A_TIME)?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        from = [&last[..], &[0]].concat();
+        for (_, key, _) in rows.iter().filter_map(|row| keys::parse_due_row(row)) {
+            if !seen.insert(key.clone()) {
+                continue;
+            }
+            draft.budget = Budget::new(RECOUNT_STEPS);
+            let Some(mut instance) = Instance::load(draft, &key)? else { continue };
+            let compiled = compiled(draft, &instance.definition, instance.version)?;
+            if compiled.definition().calendar.as_deref() != Some(calendar) {
+                continue;
+            }
+            let moved = periods::recount(draft, &mut instance, &compiled)?;
+            if !moved.is_empty() {
+                let names: Vec<_> = moved.iter().map(String::as_str).collect();
+                draft.happened("deadline.moved", &instance.name(), &names);
+                instance.save(draft)?;
+            }
+        }
+    }
+}
+
+/// What an act has attached, as a row keeps it.
+fn attached(attachments: &[AttachedForm]) -> Value {
+    let one = |attached: &AttachedForm| {
+        Value::map([("hash", Value::from(attached.hash.as_str())), ("name", Value::from(attached.name.as_str()))])
+    };
+    Value::List(attachments.iter().map(one).collect())
+}

@@ -1,0 +1,235 @@
+//! Effects: what a transition changes, in a fixed order, and what happens by itself after it.
+
+use super::instance::{Instance, OpenTask};
+use super::periods::{self, Counting, Due};
+use super::{Variables, attached, common, evaluate, holds};
+use crate::definition::{Compiled, CompiledTransition, Trigger};
+use crate::draft::{Draft, Stop};
+use crate::keys;
+use crate::message::AttachedForm;
+use crate::outcome::Refused;
+use crate::value::Value;
+
+/// Transitions that may follow by themselves on one record.
+const FOLLOWING_MAX: usize = 16;
+
+/// What an act's row keeps of its record.
+pub(super) struct Done<'a> {
+    pub(super) record: &'a str,
+    pub(super) signers: Vec<&'a str>,
+    pub(super) parents: &'a [String],
+    pub(super) attachments: &'a [AttachedForm],
+    pub(super) data: &'a Value,
+}
+
+/// Does a transition: what its expressions say is computed first, on the case as it was.
+pub(super) fn apply(
+    draft: &mut Draft<'_>,
+    compiled: &Compiled,
+    transition: &CompiledTransition,
+    instance: &mut Instance,
+    variables: &Variables,
+    done: &Done<'_>,
+) -> Result<(), Stop> {
+    let (rule, case) = (&transition.rule, instance.name());
+    let mut data = Vec::new();
+    for (field, guard) in &transition.set {
+        data.push((field.clone(), evaluate(draft, guard, variables)?));
+    }
+    let mut text = |guard: &Option<crate::guard::Guard>| -> Result<Option<String>, Stop> {
+        let Some(guard) = guard else { return Ok(None) };
+        Ok(evaluate(draft, guard, variables)?.as_text().map(str::to_owned))
+    };
+    let (recused, transferred) = (text(&transition.recuse)?, text(&transition.transfer_to)?);
+    instance.data.extend(data);
+    let from = instance.state.clone();
+    instance.state = rule.to.clone().unwrap_or_else(|| from.clone());
+    let act = instance.add_act(draft.at.seq, done.record, &rule.name);
+    put_row(draft, instance, act, &rule.name, &from, done)?;
+    draft.happened("case.transition", &case, &[&rule.name, &from, &instance.state, &act.to_string()]);
+    if let Some(officer) = recused {
+        draft.happened("officer.recused", &case, &[&officer]);
+        instance.recused.insert(officer);
+    }
+    if let Some(agency) = transferred {
+        draft.happened("case.transferred", &case, &[&instance.agency, &agency]);
+        instance.agency = agency;
+    }
+    turn_holds(draft, transition, instance, act, &case);
+    for name in &rule.effects.complete {
+        complete_task(draft, instance, name)?;
+    }
+    for name in &rule.effects.open {
+        open_task(draft, compiled, instance, name)?;
+    }
+    periods::turn(draft, instance, compiled, &rule.name)?;
+    if let Some(extension) = &rule.effects.extend {
+        periods::extend(draft, instance, compiled, &extension.deadline, extension.days)?;
+    }
+    instance.suspended = rule.effects.suspend || instance.suspended && !rule.effects.resume;
+    periods::settle(draft, instance, compiled)?;
+    if compiled.is_final(&instance.state) && !compiled.is_final(&from) {
+        periods::end_all(draft, instance, compiled)?;
+        draft.happened("case.closed", &case, &[&instance.state]);
+    }
+    Ok(())
+}
+
+fn turn_holds(draft: &mut Draft<'_>, transition: &CompiledTransition, instance: &mut Instance, act: u32, case: &str) {
+    for hold in &transition.rule.effects.release {
+        if instance.holds.remove(hold).is_some() {
+            draft.happened("hold.released", case, &[hold]);
+        }
+    }
+    for hold in &transition.rule.effects.hold {
+        instance.holds.entry(hold.clone()).or_insert(act);
+        draft.happened("hold.placed", case, &[hold]);
+    }
+}
+
+fn put_row(
+    draft: &mut Draft<'_>,
+    instance: &Instance,
+    act: u32,
+    name: &str,
+    from: &str,
+    done: &Done<'_>,
+) -> Result<(), Stop> {
+    let number = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
+    let row = Value::map([
+        ("act", Value::from(name)),
+        ("attachments", attached(done.attachments)),
+        ("data", done.data.clone()),
+        ("from", Value::from(from)),
+        ("height", number(draft.at.height)),
+        ("number", Value::Integer(i64::from(act))),
+        ("parents", keys::texts(done.parents)),
+        ("record", Value::from(done.record)),
+        ("seq", number(draft.at.seq)),
+        ("signers", keys::texts(&done.signers)),
+        ("time", Value::Integer(draft.at.time_ms)),
+        ("to", Value::from(instance.state.as_str())),
+    ]);
+    draft.put_row(keys::act_row(&instance.key(), act), row.encode())
+}
+
+fn open_task(draft: &mut Draft<'_>, compiled: &Compiled, instance: &mut Instance, name: &str) -> Result<(), Stop> {
+    let Some(task) = compiled.task(name).filter(|_| !instance.tasks.contains_key(name)) else { return Ok(()) };
+    let due = match task.days {
+        Some(days) => Some(Counting::of(draft, compiled.definition())?.begin(draft, days, task.unit)?),
+        None => None,
+    };
+    if let Some(period) = &due {
+        periods::watch(draft, &instance.key(), Due::Task(name), period)?;
+    }
+    draft.happened("task.opened", &instance.name(), &[name, &task.role]);
+    instance.tasks.insert(name.to_owned(), OpenTask { act: instance.acts, due });
+    Ok(())
+}
+
+fn complete_task(draft: &mut Draft<'_>, instance: &mut Instance, name: &str) -> Result<(), Stop> {
+    let Some(task) = instance.tasks.remove(name) else { return Ok(()) };
+    if let Some(period) = &task.due {
+        periods::unwatch(draft, &instance.key(), Due::Task(name), period)?;
+        instance.note_late(name, period, draft.at.time_ms);
+    }
+    draft.happened("task.completed", &instance.name(), &[name]);
+    Ok(())
+}
+
+/// Does the transitions whose guards hold now, one after the other.
+pub(super) fn follow(draft: &mut Draft<'_>, compiled: &Compiled, instance: &mut Instance) -> Result<(), Stop> {
+    for _ in 0..FOLLOWING_MAX {
+        let mut next = None;
+        for transition in compiled.automatic() {
+            if next.is_none() && is_enabled(draft, transition, instance)? {
+                next = Some(transition);
+            }
+        }
+        let Some(transition) = next else { return Ok(()) };
+        by_itself(draft, compiled, transition, instance)?;
+    }
+    let words = format!(
+        "more than {FOLLOWING_MAX} steps follow by themselves; the definition's automatic transitions go in a circle"
+    );
+    Err(Refused::new("workflow.circle", &[&instance.state], words).into())
+}
+
+fn is_enabled(draft: &mut Draft<'_>, transition: &CompiledTransition, instance: &Instance) -> Result<bool, Stop> {
+    let rule = &transition.rule;
+    if !rule.from.contains(&instance.state)
+        || instance.suspended && !rule.when_suspended
+        || rule.blocked_by.iter().any(|hold| instance.holds.contains_key(hold))
+    {
+        return Ok(false);
+    }
+    let variables = common(draft, instance);
+    for requirement in &transition.requires {
+        match holds(draft, &requirement.guard, &variables) {
+            Ok(true) => {}
+            // What can't be computed does not hold; only a signed record has somebody to be told.
+            Ok(false) | Err(Stop::Refused(Refused { code: "workflow.guard", .. })) => return Ok(false),
+            Err(stop) => return Err(stop),
+        }
+    }
+    Ok(true)
+}
+
+fn by_itself(
+    draft: &mut Draft<'_>,
+    compiled: &Compiled,
+    transition: &CompiledTransition,
+    instance: &mut Instance,
+) -> Result<(), Stop> {
+    let variables = common(draft, instance);
+    let nothing = Value::default();
+    let done = Done { record: "", signers: Vec::new(), parents: &[], attachments: &[], data: &nothing };
+    apply(draft, compiled, transition, instance, &variables, &done)
+}
+
+/// Lets a deadline or a task's time pass: once, with what follows from it.
+pub(super) fn pass(
+    draft: &mut Draft<'_>,
+    compiled: &Compiled,
+    instance: &mut Instance,
+    due: Due<'_>,
+) -> Result<(), Stop> {
+    let (key, case) = (instance.key(), instance.name());
+    let Some(period) = due.of(instance).filter(|period| period.runs()) else { return Ok(()) };
+    periods::unwatch(draft, &key, due, period)?;
+    period.passed = true;
+    let (event, name, escalate, act) = match due {
+        Due::Deadline(name) => {
+            let deadline = compiled.deadline(name);
+            let escalate = deadline.and_then(|deadline| deadline.escalate.as_deref());
+            ("deadline.passed", name, escalate, deadline.and_then(|deadline| deadline.act.as_deref()))
+        }
+        Due::Task(name) => ("task.overdue", name, compiled.task(name).and_then(|task| task.escalate.as_deref()), None),
+    };
+    if act.is_none() {
+        draft.put_row(keys::overdue_row(&key), *b"")?;
+    }
+    draft.happened(event, &case, &[name]);
+    if let Some(task) = escalate {
+        draft.happened("escalated", &case, &[name, task]);
+        open_task(draft, compiled, instance, task)?;
+    }
+    let transition = act.and_then(|act| compiled.transition(act)).filter(|each| each.rule.trigger == Trigger::Deadline);
+    if let Some(transition) = transition
+        && is_enabled(draft, transition, instance)?
+    {
+        // What waits for a signature waits for a state that is no more.
+        lapse(draft, instance)?;
+        by_itself(draft, compiled, transition, instance)?;
+        follow(draft, compiled, instance)?;
+    }
+    Ok(())
+}
+
+/// Lets an act lapse that waits for signatures.
+pub(super) fn lapse(draft: &mut Draft<'_>, instance: &mut Instance) -> Result<(), Stop> {
+    let Some(pending) = instance.pending.take() else { return Ok(()) };
+    draft.remove_row(keys::pending_row(&pending.record))?;
+    draft.happened("act.lapsed", &instance.name(), &[&pending.act.act, &pending.seq.to_string()]);
+    Ok(())
+}

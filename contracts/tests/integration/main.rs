@@ -1,0 +1,5 @@
+//! Tests of platforms as embedders use them: a ledger on disk, a service, signed records.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+mod desk;
+mod outcomes;

@@ -1,0 +1,87 @@
+//! From a submitted record to an outcome that is verified offline, and back through a replay.
+
+use crate::desk::{Desk, act, file, inspect, options};
+use annals_contracts::message::Act;
+use annals_contracts::platform::{check_state, rebuild_state};
+use annals_contracts::{OutcomeProof, Platform, Status};
+
+#[test]
+fn a_case_goes_its_way_and_its_outcome_is_proved() {
+    let mut desk = Desk::new();
+    desk.inspected("1");
+    assert_eq!(desk.act("eve", &act("grant", "1")).1.unwrap(), Status::Accepted);
+    assert_eq!(desk.state("1"), "granted");
+    let seq = desk.platform.applied().next_seq - 1;
+    let proof = desk.platform.prove(seq).unwrap();
+    let vkey = desk.platform.ledger().vkey().clone();
+    assert_eq!(proof.verify(&vkey), Ok(()));
+    let text = proof.encode().unwrap();
+    assert_eq!(OutcomeProof::parse(&text).unwrap().verify(&vkey), Ok(()));
+    assert!(OutcomeProof::is_one(&text));
+    let forged = text.replace("\"accepted\"", "\"refused\"");
+    assert!(OutcomeProof::parse(&forged).unwrap().verify(&vkey).is_err());
+}
+
+#[test]
+fn replay_gives_the_same_root_at_every_height() {
+    let mut desk = Desk::new();
+    for number in ["1", "2", "3"] {
+        desk.inspected(number);
+    }
+    desk.set_day(40);
+    desk.platform.tick().unwrap();
+    assert_eq!(desk.state("1"), "lapsed");
+    let root = desk.platform.applied().root;
+    let place = desk.platform.ledger().path().to_owned();
+    let (reader, clock) = (desk.platform.ledger().reader(), desk.clock.clone());
+    desk.platform.close().unwrap();
+    let check = check_state(&place, &reader, |_| ()).unwrap();
+    assert_eq!((check.root, check.differs_at), (root, None));
+    assert_eq!(rebuild_state(&place, &reader, |_| ()).unwrap().root, root);
+    drop(reader);
+    let again = Platform::open(&place, options(&clock)).unwrap();
+    assert_eq!(again.applied().root, root);
+}
+
+#[test]
+fn mistakes_are_told_in_one_line() {
+    let mut desk = Desk::new();
+    assert_eq!(desk.refusal("ann", &inspect("1")).code, "case.unknown");
+    let no_form = Act { attachments: Vec::new(), ..file("1") };
+    assert_eq!(desk.refusal("ann", &no_form).to_string(), "受理 File needs 申请表 application form: attach it as form");
+    desk.act("ann", &file("1")).1.unwrap();
+    assert_eq!(desk.refusal("ann", &file("1")).code, "case.exists");
+    let early = desk.refusal("eve", &act("grant", "1"));
+    assert_eq!(early.to_string(), "准予 Grant needs 核查 Inspect first: the case is in 受理 Filed");
+    assert_eq!(early.about, ["inspect"]);
+    assert_eq!(desk.refusal("cid", &act("note", "1")).code, "workflow.parent_missing");
+    let note = |parent: &str| Act { parents: vec![parent.to_owned()], ..act("note", "1") };
+    assert_eq!(desk.refusal("ann", &note("#2")).code, "workflow.parent_unknown");
+    assert_eq!(desk.refusal("cid", &note("#1")).code, "signer.agency");
+    assert_eq!(desk.refusal("eve", &note("#1")).code, "signer.role");
+    assert_eq!(desk.refusal("mallory", &note("#1")).code, "signer.unknown");
+    assert_eq!(desk.act("ann", &note("#1")).1.unwrap(), Status::Accepted);
+}
+
+#[test]
+fn the_enforcement_service_is_consistent() {
+    let place = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../services/enforcement");
+    let service = annals_contracts::Service::read(&place).unwrap_or_else(|error| panic!("{error}"));
+    let dir = tempfile::tempdir().unwrap();
+    let founding = annals_contracts::Founding {
+        origin: "example.gov/enforcement".to_owned(),
+        service,
+        admins: vec![crate::desk::key("root").public()],
+        threshold: 1,
+        segment_size: 2 << 20,
+        ledger_key: None,
+    };
+    let made = Platform::create(
+        &dir.path().join("ledger"),
+        &founding,
+        options(&annals::ManualClock::new(crate::desk::START_MS)),
+    );
+    if let Err(error) = made {
+        panic!("{error}");
+    }
+}
