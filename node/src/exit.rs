@@ -8,6 +8,7 @@ use annals::{
     KeyPathError, ManifestError, NoAppender, OpenError, QueryError, ReadError, ReceiptJsonError, RecoveryError,
     Refusal, RepairError, RestoreError, ScrubError, VkeyError,
 };
+use annals_contracts::{PlatformError, ServiceError, SubmitError};
 use std::io;
 use std::path::PathBuf;
 
@@ -70,6 +71,12 @@ pub(crate) enum CommandError {
     Build(#[from] BuildError),
     #[error(transparent)]
     Appender(#[from] NoAppender),
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    #[error(transparent)]
+    Service(#[from] ServiceError),
     #[error("job file {}: {reason}", path.display())]
     Job { path: PathBuf, reason: &'static str },
     #[error("{0}")]
@@ -90,6 +97,7 @@ impl CommandError {
             Self::Exists(_) => CANNOT_CREATE,
             Self::Key(error) => key_code(error),
             Self::Vkey(_) | Self::Author { .. } | Self::Job { .. } | Self::Usage(_) => USAGE,
+            Self::Platform(_) | Self::Submit(_) | Self::Service(_) => NEGATIVE,
             Self::Receipt { .. } | Self::TooLarge { .. } | Self::Build(_) | Self::Bench(_) => NEGATIVE,
             Self::Open(error) => open_code(error),
             Self::Query(QueryError::NotFound { .. }) => NO_INPUT,

@@ -429,6 +429,8 @@ pub(crate) enum Mode {
     Reopen,
     /// What `annals check` does
     Check,
+    /// Whole cases of the first platform, applied by its contracts
+    Cases,
 }
 
 /// Which nonces the sources of a bench send.
@@ -488,6 +490,9 @@ pub(crate) struct Bench {
     /// With read, follow and check: records of the ledger; as suits the payload unless given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub(crate) records: Option<u64>,
+    /// With cases: how many, in place of --seconds
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) cases: Option<u64>,
     /// With reopen: GiB of the ledger; 1 unless given, 0 is a few MiB
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=1024))]
     pub(crate) gib: Option<u64>,

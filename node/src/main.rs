@@ -3,6 +3,7 @@
 mod command;
 mod exit;
 mod line;
+mod services;
 
 use clap::Parser as _;
 use std::process::ExitCode;

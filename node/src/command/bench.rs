@@ -13,10 +13,11 @@
 //! ceiling   the machine's limits            afterwards, figures, report             what is said in the end
 //! ```
 //!
-//! Modes that read a ledger are in `reading`.
+//! Modes that read a ledger are in `reading`; whole cases of a platform in `cases`.
 
 mod afterwards;
 mod attack;
+mod cases;
 mod ceiling;
 mod clock;
 mod closed;
@@ -40,7 +41,7 @@ mod tally;
 mod workload;
 
 use crate::exit::CommandError;
-use crate::line::Bench;
+use crate::line::{Bench, Mode};
 pub(crate) use figures::Figures;
 pub(crate) use plan::Load;
 use plan::Plan;
@@ -53,7 +54,11 @@ pub(crate) fn run(bench: &Bench) -> Result<u8, CommandError> {
         Some(load) => {
             Plan::of(bench, load)?;
         }
+        None if bench.mode == Mode::Cases => cases::judge(bench)?,
         None => reading::judge(bench)?,
+    }
+    if bench.mode != Mode::Cases && bench.cases.is_some() {
+        return Err(CommandError::Usage("--cases is for --mode cases; leave it out"));
     }
     // Nor shall a report that can't be written be found out after the run.
     if let Some(path) = &bench.report {
@@ -68,6 +73,9 @@ pub(crate) fn run(bench: &Bench) -> Result<u8, CommandError> {
     };
     let scratch_path = scratch.as_ref().map(|scratch| scratch.path().to_owned());
     let dir = bench.dir.clone().or(scratch_path).unwrap_or_default();
+    if bench.mode == Mode::Cases {
+        return cases::run(bench, &dir);
+    }
     let Some(load) = Load::of(bench.mode) else { return reading::run(bench, &dir) };
     let figures = measure(bench, load, &dir)?;
     if bench.json {

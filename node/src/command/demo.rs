@@ -180,6 +180,7 @@ impl Demo {
             report: None,
             records: None,
             gib: None,
+            cases: None,
             victim: None,
             json: false,
         };

@@ -48,7 +48,7 @@ impl Load {
             Mode::Latency => Some(Self::Latency),
             Mode::Open => Some(Self::Open),
             Mode::Overload => Some(Self::Overload),
-            Mode::Read | Mode::Follow | Mode::Reopen | Mode::Check => None,
+            Mode::Read | Mode::Follow | Mode::Reopen | Mode::Check | Mode::Cases => None,
         }
     }
 }

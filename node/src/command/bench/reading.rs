@@ -63,7 +63,7 @@ pub(crate) fn run(bench: &Bench, dir: &Path) -> Result<u8, CommandError> {
         Mode::Follow => catching_up::measure(bench, dir)?,
         Mode::Reopen => killed::measure(bench, dir)?,
         Mode::Check => checking::measure(bench, dir)?,
-        Mode::Read | Mode::Records | Mode::Bundles | Mode::Latency | Mode::Open | Mode::Overload => {
+        Mode::Read | Mode::Records | Mode::Bundles | Mode::Latency | Mode::Open | Mode::Overload | Mode::Cases => {
             looking_up::measure(bench, dir)?
         }
     };
@@ -77,7 +77,7 @@ pub(crate) fn run(bench: &Bench, dir: &Path) -> Result<u8, CommandError> {
 }
 
 /// A line a figure, named by the way to it.
-fn print(name: &str, value: &Value, out: &mut impl std::io::Write) -> std::io::Result<()> {
+pub(super) fn print(name: &str, value: &Value, out: &mut impl std::io::Write) -> std::io::Result<()> {
     let Value::Object(fields) = value else { return writeln!(out, "{name:<44}{value}") };
     fields.iter().try_for_each(|(field, value)| {
         let name = if name.is_empty() { field.clone() } else { format!("{name}.{field}") };
