@@ -43,6 +43,9 @@ use std::sync::Arc;
 /// Bytes of a key at most, also of a row's.
 pub const KEY_SIZE_MAX: usize = 512;
 
+/// A row of the host's: its key, its value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
 /// How state is kept in memory.
 #[derive(Clone, Debug)]
 pub struct StateOptions {

@@ -51,6 +51,9 @@ pub enum StateError {
     /// The store failed. After a failed write it stays so until it is opened again.
     #[error("the state's store failed; open it again, and if that fails rebuild it with `annals state rebuild`")]
     Store(#[source] Box<redb::Error>),
+    /// The writer was dropped, and with it the store closed.
+    #[error("the state is closed: its writer is gone; open it again")]
+    Closed,
     /// The store lacks what its own numbers say it has.
     #[error("the state's store lacks {0}; remove the file or rebuild it from the log with `annals state rebuild`")]
     Missing(&'static str),
@@ -67,6 +70,7 @@ impl StateError {
             Self::Damaged { .. } => "state.damaged",
             Self::Open { .. } => "state.open",
             Self::Store(_) => "state.store",
+            Self::Closed => "state.closed",
             Self::Missing(_) => "state.missing",
         }
     }
@@ -79,6 +83,7 @@ impl StateError {
 
     /// From whatever the store gives.
     pub(super) fn store(error: impl Into<redb::Error>) -> Self {
-        Self::Store(Box::new(error.into()))
+        let error = error.into();
+        if matches!(error, redb::Error::DatabaseClosed) { Self::Closed } else { Self::Store(Box::new(error)) }
     }
 }

@@ -245,3 +245,7 @@ fn take<'a, const N: usize>(rest: &mut &'a [u8], all: &[u8]) -> Result<&'a [u8; 
     *rest = behind;
     Ok(field)
 }
+
+#[cfg(test)]
+#[path = "proof_tests.rs"]
+mod tests;

@@ -5,7 +5,7 @@ use super::hash::{StateRoot, path_of};
 use super::proof::{PreviousLeaf, Sha256Hash, StateProof};
 use super::tiles::audit_path;
 use super::view::{Place, Shared, ViewTiles};
-use super::{Applied, Proven};
+use super::{Applied, Proven, Row};
 use std::collections::Bound;
 use std::fmt;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl State {
     /// # Errors
     ///
     /// [`StateError`] if the store fails.
-    pub fn rows(&self, from: &[u8], to: &[u8], most: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateError> {
+    pub fn rows(&self, from: &[u8], to: &[u8], most: usize) -> Result<Vec<Row>, StateError> {
         if to <= from {
             return Ok(Vec::new());
         }

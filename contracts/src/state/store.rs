@@ -17,7 +17,7 @@ use super::error::StateError;
 use super::hash::{Hash, NONE, StateRoot, state_root};
 use super::tiles::{TILE_SIZE, Tile, TileId, Tiles, tree_root};
 use super::view::{Leaf, View};
-use super::{Applied, StateOptions};
+use super::{Applied, Row, StateOptions};
 use annals::TreeHash;
 use annals::limits::NUMBER_MAX;
 use redb::backends::{FileBackend, InMemoryBackend};
@@ -68,23 +68,33 @@ fn builder(options: &StateOptions) -> Builder {
 
 fn not_opened(path: &Path, error: DatabaseError) -> StateError {
     let damaged = |what: String| StateError::Damaged { path: path.to_owned(), what };
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => StateError::InUse(path.to_owned()),
-        DatabaseError::UpgradeRequired(version) => damaged(format!("written in the old format {version}")),
-        DatabaseError::Storage(StorageError::Corrupted(what)) => damaged(what),
-        DatabaseError::Storage(StorageError::Io(source))
-            if matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
-        {
-            damaged(format!("no state store: {source}"))
-        }
-        DatabaseError::Storage(StorageError::Io(source)) => StateError::Open { path: path.to_owned(), source },
-        other => StateError::store(other),
+    if let DatabaseError::DatabaseAlreadyOpen = error {
+        return StateError::InUse(path.to_owned());
     }
+    if let DatabaseError::UpgradeRequired(version) = error {
+        return damaged(format!("written in the old format {version}"));
+    }
+    if let DatabaseError::Storage(StorageError::Corrupted(what)) = error {
+        return damaged(what);
+    }
+    let DatabaseError::Storage(StorageError::Io(source)) = error else { return StateError::store(error) };
+    // A file without the store's magic, or one that ends too early.
+    if matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) {
+        return damaged(format!("no state store: {source}"));
+    }
+    StateError::Open { path: path.to_owned(), source }
 }
 
-/// What was wrong, of an error on the way of opening.
-pub(super) fn cause(error: &StateError) -> String {
-    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+/// What it means that a file which the store opened has not in it what it must; a failing disk says nothing of the file.
+pub(super) fn not_understood(path: &Path, error: StateError) -> StateError {
+    let StateError::Store(cause) = &error else {
+        return StateError::Damaged { path: path.to_owned(), what: error.to_string() };
+    };
+    if matches!(**cause, redb::Error::Io(_)) {
+        return error;
+    }
+    let what = cause.to_string();
+    StateError::Damaged { path: path.to_owned(), what }
 }
 
 /// Puts the sentinel and the format in a new store.
@@ -284,7 +294,7 @@ impl Snapshot {
         &self,
         from: &[u8],
         to: &[u8],
-    ) -> Result<impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StateError>>, StateError> {
+    ) -> Result<impl Iterator<Item = Result<Row, StateError>>, StateError> {
         let range = self.rows.range::<&[u8]>(from..to).map_err(StateError::store)?;
         Ok(range.map(|row| {
             let (key, value) = row.map_err(StateError::store)?;

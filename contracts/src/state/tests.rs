@@ -181,3 +181,201 @@ fn it_grows_through_the_edges_of_tiles() {
         check_key(&writer.reader(), &naive, &key(number));
     }
 }
+
+/// A state of some keys, of which some were removed, and its file.
+fn filled(path: &Path) -> (StateWriter, Naive) {
+    let mut writer = StateWriter::open(path, &small()).unwrap();
+    let mut naive = Naive::default();
+    for height in 0..6 {
+        let changes: Changes = (0..40_u16)
+            .map(|at| (at * 7 + u16::try_from(height).unwrap() * 11) % 130)
+            .map(|at| (key(at), (at % 9 != 4 || height == 0).then(|| key(at + 1))))
+            .collect();
+        naive.apply(&changes);
+        assert_eq!(writer.apply(block(height, changes)).unwrap(), naive.root());
+    }
+    (writer, naive)
+}
+
+#[test]
+fn what_was_not_made_durable_is_gone_and_can_be_applied_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, copy) = (directory.path().join("state"), directory.path().join("copy"));
+    let (mut writer, _) = filled(&path);
+    writer.commit().unwrap();
+    let durable = writer.reader().applied();
+    let more = block(6, [(key(900), Some(vec![1])), (key(3), None)].into());
+    let root = writer.apply(more.clone()).unwrap();
+    assert_eq!(writer.reader().applied().root, root);
+    // As a power cut leaves it: the file of a writer that is still open.
+    std::fs::copy(&path, &copy).unwrap();
+    drop(writer);
+    for path in [path, copy] {
+        let mut writer = StateWriter::open(&path, &StateOptions { check: true, ..small() }).unwrap();
+        assert_eq!(writer.reader().applied(), durable);
+        assert_eq!(writer.reader().get(&key(900)).unwrap(), None);
+        assert_eq!(writer.apply(more.clone()).unwrap(), root);
+    }
+}
+
+#[test]
+fn blocks_rise_and_sizes_are_bounded() {
+    let mut writer = StateWriter::in_memory(&small()).unwrap();
+    writer.apply(block(0, [(key(0), Some(Vec::new()))].into())).unwrap();
+    writer.apply(block(5, [(key(1), Some(Vec::new()))].into())).unwrap();
+    let before = writer.reader().applied();
+    let refused = [
+        (block(5, Changes::new()), "state.out_of_order"),
+        (block(4, Changes::new()), "state.out_of_order"),
+        (BlockChanges { next_seq: before.next_seq, ..block(6, Changes::new()) }, "state.out_of_order"),
+        (BlockChanges { next_seq: 1 << 53, ..block(6, Changes::new()) }, "state.out_of_order"),
+        (block(6, [(vec![0; KEY_SIZE_MAX + 1], None)].into()), "state.key_too_long"),
+        (block(6, [(key(2), Some(vec![0; (1 << 20) + 1]))].into()), "state.value_too_large"),
+        (
+            BlockChanges { rows: [(vec![0; KEY_SIZE_MAX + 1], None)].into(), ..block(6, Changes::new()) },
+            "state.key_too_long",
+        ),
+    ];
+    for (block, code) in refused {
+        assert_eq!(writer.apply(block).unwrap_err().code(), code);
+        assert_eq!(writer.reader().applied(), before);
+    }
+    writer.apply(block(6, [(vec![0; KEY_SIZE_MAX], Some(vec![0; 1 << 20]))].into())).unwrap();
+    writer.commit().unwrap();
+    assert_eq!(writer.reader().get(&[0; KEY_SIZE_MAX]).unwrap().unwrap().len(), 1 << 20);
+}
+
+#[test]
+fn files_are_private_opened_once_and_refused_when_foreign() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let (mut writer, _) = filled(&path);
+    writer.commit().unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(writer.reader().file_bytes().unwrap(), std::fs::metadata(&path).unwrap().len());
+    assert_eq!(StateWriter::open(&path, &small()).unwrap_err().code(), "state.in_use");
+    // Handles do not keep the file from being opened again.
+    let reader = writer.reader();
+    drop(writer);
+    drop(StateWriter::open(&path, &small()).unwrap());
+    assert_eq!(reader.get(&key(9999)).unwrap_err().code(), "state.closed");
+
+    let foreign = directory.path().join("foreign");
+    std::fs::write(&foreign, b"This is a letter, not a store of state.".repeat(300)).unwrap();
+    let error = StateWriter::open(&foreign, &small()).unwrap_err();
+    assert_eq!(error.code(), "state.damaged");
+    assert!(error.to_string().contains("annals state rebuild"), "{error}");
+    assert_eq!(StateWriter::open(directory.path(), &small()).unwrap_err().code(), "state.open");
+
+    let other = directory.path().join("other");
+    let database = redb::Database::create(&other).unwrap();
+    let write = database.begin_write().unwrap();
+    write.open_table(redb::TableDefinition::<u64, u64>::new("keys")).unwrap();
+    write.commit().unwrap();
+    drop(database);
+    assert_eq!(StateWriter::open(&other, &small()).unwrap_err().code(), "state.damaged");
+}
+
+/// Whatever byte of the file is changed, and wherever it is cut: with the check it is refused or harmless, never a panic.
+#[test]
+fn a_damaged_file_is_refused_or_right() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, damaged) = (directory.path().join("state"), directory.path().join("damaged"));
+    let (mut writer, naive) = filled(&path);
+    writer.commit().unwrap();
+    drop(writer);
+    let bytes = std::fs::read(&path).unwrap();
+    let checked = StateOptions { check: true, ..small() };
+    let (mut refused, used) = (0, bytes.len());
+    let places = (0..400).step_by(3).chain((400..used).step_by(used / 300));
+    let altered = places.map(|at| {
+        let mut altered = bytes.clone();
+        altered[at] ^= 0x55;
+        altered
+    });
+    let cut = [1, 63, 320, 4096, used / 2, used - 1].map(|length| bytes[..length].to_vec());
+    for file in altered.chain(cut) {
+        std::fs::write(&damaged, file).unwrap();
+        match StateWriter::open(&damaged, &checked) {
+            Ok(writer) => assert_eq!(writer.reader().applied().root, naive.root()),
+            Err(error) => {
+                refused += 1;
+                assert_eq!(error.code(), "state.damaged", "{error}");
+            }
+        }
+    }
+    assert!(20 < refused, "{refused}");
+}
+
+proptest! {
+    /// Rows of the host over those in the file, in every mixture, are those of a map.
+    #[test]
+    fn rows_are_those_of_a_map(
+        blocks in prop::collection::vec(
+            (prop::collection::btree_map(prop::collection::vec(0..4_u8, 0..3), prop::option::of(prop::collection::vec(any::<u8>(), 0..4)), 0..9), any::<bool>()),
+            1..6,
+        ),
+        from in prop::collection::vec(0..5_u8, 0..3),
+        to in prop::collection::vec(0..5_u8, 0..3),
+        most in 0..9_usize,
+    ) {
+        let mut writer = StateWriter::in_memory(&small()).unwrap();
+        let mut map = BTreeMap::new();
+        for (height, (rows, commit)) in (0..).zip(blocks) {
+            for (key, row) in &rows {
+                match row {
+                    Some(row) => drop(map.insert(key.clone(), row.clone())),
+                    None => drop(map.remove(key)),
+                }
+            }
+            let root = writer.reader().applied().root;
+            prop_assert_eq!(writer.apply(BlockChanges { rows, ..block(height, Changes::new()) }).unwrap(), root);
+            if commit {
+                writer.commit().unwrap();
+            }
+            let expected = map.iter().filter(|(key, _)| from <= **key && **key < to).take(most);
+            let expected: Vec<_> = expected.map(|(key, row)| (key.clone(), row.clone())).collect();
+            prop_assert_eq!(writer.reader().rows(&from, &to, most).unwrap(), expected);
+            let row = writer.reader().row(&from).unwrap();
+            prop_assert_eq!(row.as_deref(), map.get(&from).map(Vec::as_slice));
+        }
+    }
+}
+
+/// Readers in other threads see one block or the next, value and proof of the same, while blocks are applied and made durable.
+#[test]
+fn readers_see_whole_blocks() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut writer = StateWriter::open(&directory.path().join("state"), &small()).unwrap();
+    let (state, done) = (writer.reader(), std::sync::atomic::AtomicBool::new(false));
+    let order = std::sync::atomic::Ordering::Relaxed;
+    std::thread::scope(|scope| {
+        for at in 0..3_u16 {
+            let (state, done) = (state.clone(), &done);
+            scope.spawn(move || {
+                let mut looks = 0;
+                while !done.load(order) || looks < 10 {
+                    looks += 1;
+                    let proven = state.prove(&key(at)).unwrap();
+                    proven.proof.verify(&proven.applied.root, &key(at), proven.value.as_deref()).unwrap();
+                    let height = proven.applied.ledger_root.map(|_| proven.applied.height.to_le_bytes().to_vec());
+                    assert_eq!(proven.value.as_deref(), height.as_deref(), "all keys of a block say its height");
+                    if height.is_some() {
+                        let root = state.root_at(proven.applied.height).unwrap();
+                        assert_eq!(root, Some(proven.applied.root));
+                    }
+                }
+            });
+        }
+        for height in 0..200_u64 {
+            let old = (0..3).map(key);
+            let new = (0..20).map(|at| format!("{height}/{at}").into_bytes());
+            let value = |key| (key, Some(height.to_le_bytes().to_vec()));
+            writer.apply(block(height, old.chain(new).map(value).collect())).unwrap();
+            if height % 7 == 0 {
+                writer.commit().unwrap();
+            }
+        }
+        done.store(true, order);
+    });
+}

@@ -23,7 +23,7 @@ use std::sync::Arc;
 /// [`apply`](Self::apply) changes memory, [`commit`](Self::commit) makes what was applied durable, in one write. What was not is
 /// lost when this is dropped, on purpose: a process that ends without it and one that is killed leave the same, the state of the last
 /// `commit`, and the blocks after it are applied again from the log. So the caller commits when [`dirty_bytes`](Self::dirty_bytes)
-/// gets large, and before it closes.
+/// gets large, and before it closes. Readers that outlive it are told [`StateError::Closed`] for what isn't in memory.
 pub struct StateWriter {
     shared: Arc<Shared>,
     database: Database,
@@ -39,12 +39,11 @@ impl StateWriter {
     /// the store's own sums and the tree's root show, see [`StateOptions::check`].
     pub fn open(path: &Path, options: &StateOptions) -> Result<Self, StateError> {
         let database = store::open_file(path, options)?;
-        let damaged = |what: String| StateError::Damaged { path: path.to_owned(), what };
-        store::prepare(&database).map_err(|error| damaged(store::cause(&error)))?;
-        Self::start(database, options, Some(path)).map_err(|error| damaged(store::cause(&error)))
+        let prepared = store::prepare(&database).and_then(|()| Self::start(database, options, Some(path)));
+        prepared.map_err(|error| store::not_understood(path, error))
     }
 
-    /// State that is gone when its last handle is dropped: for scenarios and tests.
+    /// State that is gone when this is dropped: for scenarios and tests.
     ///
     /// # Errors
     ///
