@@ -155,6 +155,9 @@ fn work_is_bounded() {
     let mut proof = proven.proof.clone();
     proof.audit_path = vec![Sha256Hash(NONE); 65];
     assert_eq!(proof.verify(&proven.applied.root, b"nothing", None), Err(StateProofError::Length(65)));
+    proof = proven.proof.clone();
+    drop(proof.audit_path.pop());
+    assert_eq!(proof.verify(&proven.applied.root, b"nothing", None), Err(StateProofError::Length(3)));
     for (size, index) in [(0, 0), (9, 9), (u64::MAX, 0), (1 << 53, 0)] {
         let proof = StateProof { size, index, ..proven.proof.clone() };
         let code = proof.verify(&proven.applied.root, b"nothing", None).unwrap_err().code();

@@ -100,22 +100,25 @@ pub(super) fn not_understood(path: &Path, error: StateError) -> StateError {
 /// Puts the sentinel and the format in a new store.
 pub(super) fn prepare(database: &Database) -> Result<(), StateError> {
     let write = database.begin_write().map_err(StateError::store)?;
+    let is_new = write.list_tables().map_err(StateError::store)?.next().is_none();
+    if !is_new {
+        // A store, or somebody else's tables: what is in them shows when it is opened. Nothing is put beside them.
+        return write.abort().map_err(StateError::store);
+    }
     {
         let mut meta = write.open_table(META).map_err(StateError::store)?;
-        if meta.get("format").map_err(StateError::store)?.is_none() {
-            meta.insert("format", FORMAT.to_le_bytes().as_slice()).map_err(StateError::store)?;
-            let (applied, leaf_count) = (Applied::nothing(), 1);
-            meta.insert("applied", encode_applied(&applied, leaf_count).as_slice()).map_err(StateError::store)?;
-            let mut keys = write.open_table(KEYS).map_err(StateError::store)?;
-            keys.insert(&NONE, 0).map_err(StateError::store)?;
-            let mut leaves = write.open_table(LEAVES).map_err(StateError::store)?;
-            leaves.insert(0, Leaf::sentinel().encode().as_slice()).map_err(StateError::store)?;
-            let mut tiles = write.open_table(TILES).map_err(StateError::store)?;
-            let (id, tile) = Tile::of_sentinel();
-            tiles.insert(id.key(), &tile.to_bytes()).map_err(StateError::store)?;
-            write.open_table(ROOTS).map_err(StateError::store)?;
-            write.open_table(ROWS).map_err(StateError::store)?;
-        }
+        meta.insert("format", FORMAT.to_le_bytes().as_slice()).map_err(StateError::store)?;
+        let (applied, leaf_count) = (Applied::nothing(), 1);
+        meta.insert("applied", encode_applied(&applied, leaf_count).as_slice()).map_err(StateError::store)?;
+        let mut keys = write.open_table(KEYS).map_err(StateError::store)?;
+        keys.insert(&NONE, 0).map_err(StateError::store)?;
+        let mut leaves = write.open_table(LEAVES).map_err(StateError::store)?;
+        leaves.insert(0, Leaf::sentinel().encode().as_slice()).map_err(StateError::store)?;
+        let mut tiles = write.open_table(TILES).map_err(StateError::store)?;
+        let (id, tile) = Tile::of_sentinel();
+        tiles.insert(id.key(), &tile.to_bytes()).map_err(StateError::store)?;
+        write.open_table(ROOTS).map_err(StateError::store)?;
+        write.open_table(ROWS).map_err(StateError::store)?;
     }
     write.commit().map_err(StateError::store)
 }

@@ -270,10 +270,12 @@ fn files_are_private_opened_once_and_refused_when_foreign() {
     let other = directory.path().join("other");
     let database = redb::Database::create(&other).unwrap();
     let write = database.begin_write().unwrap();
-    write.open_table(redb::TableDefinition::<u64, u64>::new("keys")).unwrap();
+    write.open_table(redb::TableDefinition::<u64, u64>::new("others")).unwrap();
     write.commit().unwrap();
     drop(database);
     assert_eq!(StateWriter::open(&other, &small()).unwrap_err().code(), "state.damaged");
+    let others = redb::Database::open(&other).unwrap().begin_write().unwrap().list_tables().unwrap().count();
+    assert_eq!(others, 1, "nothing was put beside them");
 }
 
 /// Whatever byte of the file is changed, and wherever it is cut: with the check it is refused or harmless, never a panic.
@@ -342,6 +344,15 @@ proptest! {
     }
 }
 
+/// Tells readers to stop, also when the writer fails.
+struct Stop<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
 /// Readers in other threads see one block or the next, value and proof of the same, while blocks are applied and made durable.
 #[test]
 fn readers_see_whole_blocks() {
@@ -367,6 +378,7 @@ fn readers_see_whole_blocks() {
                 }
             });
         }
+        let stop = Stop(&done);
         for height in 0..200_u64 {
             let old = (0..3).map(key);
             let new = (0..20).map(|at| format!("{height}/{at}").into_bytes());
@@ -376,6 +388,6 @@ fn readers_see_whole_blocks() {
                 writer.commit().unwrap();
             }
         }
-        done.store(true, order);
+        drop(stop);
     });
 }

@@ -146,9 +146,10 @@ impl View {
     /// Puts rows over those that are there.
     pub(super) fn put_rows(&mut self, rows: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>) {
         for (key, row) in rows {
-            self.dirty_bytes += key.len() + row.as_ref().map_or(0, Vec::len) + OVERHEAD;
-            if let Some(Some(before)) = self.rows.insert(key, row.map(Into::into)) {
-                self.dirty_bytes = self.dirty_bytes.saturating_sub(before.len());
+            let key_size = key.len();
+            self.dirty_bytes += key_size + row.as_ref().map_or(0, Vec::len) + OVERHEAD;
+            if let Some(before) = self.rows.insert(key, row.map(Into::into)) {
+                self.dirty_bytes -= key_size + before.map_or(0, |row| row.len()) + OVERHEAD;
             }
         }
     }
