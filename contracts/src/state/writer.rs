@@ -38,9 +38,16 @@ impl StateWriter {
     /// [`StateError::InUse`] while somebody else has it open, [`StateError::Damaged`] if it is something else or is damaged: as far as
     /// the store's own sums and the tree's root show, see [`StateOptions::check`].
     pub fn open(path: &Path, options: &StateOptions) -> Result<Self, StateError> {
-        let database = store::open_file(path, options)?;
-        let prepared = store::prepare(&database).and_then(|()| Self::start(database, options, Some(path)));
-        prepared.map_err(|error| store::not_understood(path, error))
+        let open = || {
+            let database = store::open_file(path, options)?;
+            let prepared = store::prepare(&database).and_then(|()| Self::start(database, options, Some(path)));
+            prepared.map_err(|error| store::not_understood(path, error))
+        };
+        // The store trusts a file unless it is told to check it, and panics at some of what no store has written.
+        std::panic::catch_unwind(open).unwrap_or_else(|_| {
+            let what = "the store panicked over what is in it".to_owned();
+            Err(StateError::Damaged { path: path.to_owned(), what })
+        })
     }
 
     /// State that is gone when this is dropped: for scenarios and tests.
