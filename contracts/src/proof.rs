@@ -10,7 +10,7 @@ use crate::keys;
 use crate::outcome::{entry_hash, root_of_path};
 use crate::state::{Sha256Hash, StateProof};
 use crate::value::Value;
-use annals::{Hex, ReceiptJson, StateRoot, StateRootRecord, Vkey, parse_hex};
+use annals::{Hex, ReceiptJson, StateRootRecord, Vkey, parse_hex};
 use serde::{Deserialize, Serialize};
 
 /// What the first field says.
@@ -267,8 +267,7 @@ impl OutcomeProof {
         })?;
         let count = Value::Integer(i64::try_from(*count).unwrap_or(i64::MAX));
         let value = Value::map([("count", count), ("root", Value::from(Hex(&root).to_string()))]);
-        let root = crate::state::StateRoot::from_bytes(*record.root.as_bytes());
-        let proved = self.state.verify(&root, &keys::outcomes(*height), Some(&value.encode()));
+        let proved = self.state.verify(&record.root, &keys::outcomes(*height), Some(&value.encode()));
         proved.map_err(|error| OutcomeProofError::State(error.to_string()))
     }
 }
@@ -289,9 +288,4 @@ fn receipt(value: &Value, which: &'static str, vkey: &Vkey) -> Result<ReceiptJso
 /// The bytes of a state-root record's payload.
 fn hex(text: &str) -> Option<Vec<u8>> {
     parse_hex::<104>(text).ok().map(|bytes| bytes.to_vec())
-}
-
-/// The root as the state-root record says it.
-pub(crate) fn engine_root(root: &crate::state::StateRoot) -> StateRoot {
-    StateRoot::from_bytes(*root.as_bytes())
 }

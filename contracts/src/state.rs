@@ -31,7 +31,7 @@ mod view;
 mod writer;
 
 pub use error::StateError;
-pub use hash::StateRoot;
+pub use hash::{StateRoot, empty_root};
 pub use proof::{AUDIT_PATH_LENGTH_MAX, PreviousLeaf, Sha256Hash, StateProof, StateProofError};
 pub use reader::State;
 pub use writer::StateWriter;
@@ -85,7 +85,7 @@ pub struct Applied {
 impl Applied {
     /// Before the first block.
     pub fn nothing() -> Self {
-        Self { height: 0, next_seq: 0, ledger_root: None, root: StateRoot::empty() }
+        Self { height: 0, next_seq: 0, ledger_root: None, root: empty_root() }
     }
 }
 

@@ -4,7 +4,7 @@ use super::PlatformError;
 use crate::host::Applier;
 use crate::library::Library;
 use crate::message::PLATFORM;
-use crate::state::{State, StateError, StateOptions, StateRoot, StateWriter};
+use crate::state::{State, StateError, StateOptions, StateRoot, StateWriter, empty_root};
 use annals::{Position, QueryError, Reader, SigningKey, StoredRecord, generate_key, read_key, write_key};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -124,7 +124,7 @@ fn replay(
 ) -> Result<StateCheck, PlatformError> {
     let state = writer.reader();
     let mut applier = Applier::new(writer, Arc::new(Library::default()));
-    let mut check = StateCheck { blocks: 0, records: 0, root: StateRoot::empty(), differs_at: None };
+    let mut check = StateCheck { blocks: 0, records: 0, root: empty_root(), differs_at: None };
     let mut block: Vec<StoredRecord> = Vec::new();
     let mut take = |block: &mut Vec<StoredRecord>| -> Result<(), PlatformError> {
         let Some(first) = block.first() else { return Ok(()) };

@@ -3,8 +3,8 @@
 use super::{Core, Platform, PlatformError};
 use crate::keys;
 use crate::outcome::{entry_hash, list_path};
-use crate::proof::{ListPlace, OutcomeProof, Parts, engine_root};
-use crate::state::{Applied, Proven, Sha256Hash, StateRoot};
+use crate::proof::{ListPlace, OutcomeProof, Parts};
+use crate::state::{Applied, Proven, Sha256Hash, empty_root};
 use crate::value::Value;
 use annals::{Ack, Kind, Signer as _, StateRootRecord};
 use std::time::Duration;
@@ -65,7 +65,7 @@ impl Core {
             let ack = self.order_root(&proven.applied)?;
             // A root that was ordered for an earlier block stands for this one if nothing has changed between.
             let record = self.reader.get(ack.seq)?;
-            if record.state_root().is_some_and(|record| record.root == engine_root(&proven.applied.root)) {
+            if record.state_root().is_some_and(|record| record.root == proven.applied.root) {
                 return Ok((proven, ack));
             }
         }
@@ -87,7 +87,7 @@ impl Core {
             return Ok(*ack);
         }
         let appointment = self.ledger.appoint(&self.key.author());
-        let record = StateRootRecord { height: applied.height, root: engine_root(&applied.root), appointment };
+        let record = StateRootRecord { height: applied.height, root: applied.root, appointment };
         let ack = line.order(self, Kind::STATE_ROOT, &record.encode())?;
         line.ordered_root = Some((applied.root, ack));
         line.root_time_ms = self.now().time_ms;
@@ -103,7 +103,7 @@ impl Core {
         };
         let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
         let is_due = since.saturating_add(interval) <= self.now().time_ms;
-        if is_due && ordered != Some(applied.root) && applied.root != StateRoot::empty() {
+        if is_due && ordered != Some(applied.root) && applied.root != empty_root() {
             self.order_root(&applied)?;
         }
         Ok(())

@@ -10,11 +10,8 @@
 //!
 //! The size is in the root, so a proof cannot be moved to a tree of another shape.
 
-use annals::{Hex, HexError, parse_hex};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+pub use annals::StateRoot;
 use sha2::{Digest, Sha256};
-use std::fmt;
-use std::str::FromStr;
 
 /// 32 bytes of SHA-256.
 pub(super) type Hash = [u8; 32];
@@ -22,58 +19,9 @@ pub(super) type Hash = [u8; 32];
 /// Stands for "no value" among value hashes and for "no next" among paths; the path of the sentinel.
 pub(super) const NONE: Hash = [0; 32];
 
-/// What all state at a height comes down to: whoever has it can be shown that a key has a value, or none.
-#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct StateRoot([u8; 32]);
-
-impl StateRoot {
-    /// Takes the bytes as they are.
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// The bytes.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
-    /// The root of the tree that holds nothing but its sentinel.
-    pub fn empty() -> Self {
-        state_root(1, &leaf_hash(&NONE, &NONE, &NONE))
-    }
-}
-
-impl fmt::Display for StateRoot {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Hex(&self.0).fmt(formatter)
-    }
-}
-
-impl fmt::Debug for StateRoot {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "StateRoot({self})")
-    }
-}
-
-impl FromStr for StateRoot {
-    type Err = HexError;
-
-    fn from_str(text: &str) -> Result<Self, HexError> {
-        parse_hex(text).map(Self)
-    }
-}
-
-impl Serialize for StateRoot {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for StateRoot {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
+/// The root of the tree that holds nothing but its sentinel.
+pub fn empty_root() -> StateRoot {
+    state_root(1, &leaf_hash(&NONE, &NONE, &NONE))
 }
 
 /// Where a key stands in the order of leaves.
@@ -99,24 +47,20 @@ pub(super) fn node_hash(left: &Hash, right: &Hash) -> Hash {
 /// The state's root, of the tree's size and root.
 pub(super) fn state_root(leaf_count: u64, tree: &Hash) -> StateRoot {
     let hasher = Sha256::new().chain_update([0x12]).chain_update(leaf_count.to_le_bytes()).chain_update(tree);
-    StateRoot(hasher.finalize().into())
+    StateRoot::from_bytes(hasher.finalize().into())
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     /// Made with Python's hashlib from the box above.
     #[test]
     fn the_prefixes_are_what_the_box_says() {
-        let hex = |hash: Hash| Hex(&hash).to_string();
+        let hex = |hash: Hash| annals::Hex(&hash).to_string();
         assert_eq!(hex(path_of(b"case/1")), "7eb3fd8a097678b9a4f73b3a19b738a51cfe553b37dafe8d310a036fc385f374");
         assert_eq!(hex(value_hash(Some(b"open"))), "925561a2da404da80f3cb44bf24df2c757efbe55ef732fa702393b22e3394f7d");
         assert_eq!(value_hash(None), NONE);
-        assert_eq!(StateRoot::empty().to_string(), "5cbd63c447049e7ad60bb7fa632e30eb0ea4b6dc99b24b1c0226423d5860133c");
-        let root: StateRoot = serde_json::from_str(&serde_json::to_string(&StateRoot::empty()).unwrap()).unwrap();
-        assert_eq!(root, StateRoot::empty());
-        assert!("00".parse::<StateRoot>().is_err());
+        assert_eq!(empty_root().to_string(), "5cbd63c447049e7ad60bb7fa632e30eb0ea4b6dc99b24b1c0226423d5860133c");
     }
 }

@@ -6,6 +6,8 @@ use super::*;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 /// The definition, as naively as it can be written: keys in the order of creation, everything hashed again for each root.
 #[derive(Clone, Default)]
