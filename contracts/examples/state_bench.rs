@@ -13,7 +13,7 @@
 )]
 
 use annals::TreeHash;
-use annals_contracts::state::{BlockChanges, StateOptions, StateWriter};
+use annals_contracts::state::{BlockChanges, Changes, StateOptions, StateWriter};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -57,7 +57,7 @@ enum Which {
     Anywhere,
 }
 
-fn changes(which: Which, keys: &mut u64, random: &mut Random) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+fn changes(which: Which, keys: &mut u64, random: &mut Random) -> Changes {
     let mut changes = BTreeMap::new();
     let fresh = match which {
         Which::New => BATCH,
@@ -65,12 +65,12 @@ fn changes(which: Which, keys: &mut u64, random: &mut Random) -> BTreeMap<Vec<u8
         Which::Anywhere => 0,
     };
     for _ in 0..fresh {
-        changes.insert(key(*keys), Some(value(random)));
+        changes.insert(key(*keys), Some(value(random).into()));
         *keys += 1;
     }
     let window = if matches!(which, Which::Recent) { (*keys).min(20_000) } else { *keys };
     while (changes.len() as u64) < BATCH.min(*keys) {
-        changes.insert(key(*keys - 1 - random.next() % window), Some(value(random)));
+        changes.insert(key(*keys - 1 - random.next() % window), Some(value(random).into()));
     }
     changes
 }

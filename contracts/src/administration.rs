@@ -5,18 +5,19 @@
 //! alone. A definition's version holds from a height on; versions before it stay for the cases that began under them.
 
 use crate::definition::{Compiled, Fault, Surroundings, is_name};
-use crate::draft::{Draft, Stop, damaged};
+use crate::draft::{Draft, Stop};
 use crate::keys;
 use crate::message::{Body, EntryForm, Message, PolicyForm, encode};
 use crate::officer::Officer;
 use crate::outcome::{Refused, Status};
 use crate::policy;
 use crate::registry::{self, CALENDAR, RegistryType};
-use crate::value::Value;
+use crate::value::{FormError, Value};
 use crate::workflow::recount_calendar;
 use annals::AuthorId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The version of the contracts that this code is.
 pub const CONTRACTS_VERSION: u64 = 1;
@@ -128,7 +129,7 @@ struct Proposal {
 }
 
 /// The platform; none before its record.
-pub(crate) fn platform(draft: &mut Draft<'_>) -> Result<Option<Platform>, Stop> {
+pub(crate) fn platform(draft: &mut Draft<'_>) -> Result<Option<Arc<Platform>>, Stop> {
     stored(draft, &keys::platform())
 }
 
@@ -138,10 +139,11 @@ pub(crate) fn platform_offset(draft: &mut Draft<'_>) -> Result<i64, Stop> {
 }
 
 /// What stands under a key, read into its type.
-pub(crate) fn stored<T: for<'de> Deserialize<'de>>(draft: &mut Draft<'_>, key: &[u8]) -> Result<Option<T>, Stop> {
-    let bytes = draft.get(key)?;
-    let read = |bytes: &[u8]| serde_json::from_slice(bytes).map_err(|error| damaged(key, &error.to_string()));
-    bytes.map(|bytes| read(&bytes)).transpose()
+pub(crate) fn stored<T>(draft: &mut Draft<'_>, key: &[u8]) -> Result<Option<Arc<T>>, Stop>
+where
+    T: for<'de> Deserialize<'de> + Send + Sync + 'static,
+{
+    draft.decoded(key, |bytes| serde_json::from_slice(bytes).map_err(|error| error.to_string()))
 }
 
 /// Begins the platform.
@@ -152,7 +154,7 @@ pub(crate) fn begin(draft: &mut Draft<'_>, author: AuthorId, payload: &Value) ->
         return Err(Refused::new("platform.begun", &[], words).into());
     }
     let form: PlatformForm =
-        serde_json::from_slice(&payload.encode()).map_err(|error| refuse(format!("not a platform's form: {error}")))?;
+        payload.clone().read().map_err(|error| refuse(format!("not a platform's form: {error}")))?;
     let Platform { admins, contracts, host, threshold, .. } = &form.platform;
     if *contracts != CONTRACTS_VERSION {
         return Err(refuse(format!(
@@ -214,7 +216,8 @@ fn registry_list() -> Vec<u8> {
 }
 
 fn registry_names(draft: &mut Draft<'_>) -> Result<Vec<String>, Stop> {
-    Ok(stored(draft, &registry_list())?.unwrap_or_default())
+    let names: Option<Arc<Vec<String>>> = stored(draft, &registry_list())?;
+    Ok(names.map(|names| names.to_vec()).unwrap_or_default())
 }
 
 /// Deploys a version of a definition.
@@ -233,7 +236,8 @@ fn deploy(draft: &mut Draft<'_>, form: &DeployForm) -> Result<(), Stop> {
     let stored_definition = StoredDefinition { calendars, definition: form.definition.clone(), registries };
     let compiled = stored_definition.compile().map_err(|faults| refuse_faults(&faults))?;
     let (name, version) = (compiled.definition().name.clone(), compiled.definition().version);
-    let mut versions: Versions = stored(draft, &keys::definition(&name))?.unwrap_or_default();
+    let versions: Option<Arc<Versions>> = stored(draft, &keys::definition(&name))?;
+    let mut versions = versions.map(Arc::unwrap_or_clone).unwrap_or_default();
     let newest = versions.versions.last().copied();
     if version != newest.map_or(1, |(newest, _)| newest + 1) {
         let next = newest.map_or(1, |(newest, _)| newest + 1);
@@ -290,7 +294,8 @@ pub(crate) fn administer(draft: &mut Draft<'_>, message: &Message) -> Result<Sta
 
 /// Adds an administrator's signature to a proposal; none if the record is no proposal.
 pub(crate) fn countersign(draft: &mut Draft<'_>, author: &AuthorId, record: &str) -> Result<Option<Status>, Stop> {
-    let Some(mut proposal) = stored::<Proposal>(draft, &keys::proposal(record))? else { return Ok(None) };
+    let Some(proposal) = stored::<Proposal>(draft, &keys::proposal(record))? else { return Ok(None) };
+    let mut proposal = Arc::unwrap_or_clone(proposal);
     let Some(platform) = platform(draft)? else { return Err(no_platform()) };
     let author = author.to_string();
     if !platform.admins.contains(&author) {
@@ -320,24 +325,23 @@ fn settle(draft: &mut Draft<'_>, record: &str, proposal: Proposal, threshold: u3
 }
 
 fn take_effect(draft: &mut Draft<'_>, proposal: &Proposal) -> Result<(), Stop> {
-    let form =
-        |error: serde_json::Error| Stop::from(Refused::new("payload.form", &[], format!("not its form: {error}")));
-    let payload = proposal.payload.encode();
+    let form = |error: FormError| Stop::from(Refused::new("payload.form", &[], format!("not its form: {error}")));
+    let payload = proposal.payload.clone();
     match proposal.kind.as_str() {
         "registry" => {
-            let entry: EntryForm = serde_json::from_slice(&payload).map_err(form)?;
+            let entry: EntryForm = payload.read().map_err(form)?;
             registry::put(draft, &entry)?;
             if entry.registry == CALENDAR {
                 recount_calendar(draft, &entry.id)?;
             }
             Ok(())
         }
-        "policy" => policy::put(draft, &serde_json::from_slice(&payload).map_err(form)?),
+        "policy" => policy::put(draft, &payload.read().map_err(form)?),
         _ if proposal.payload.get("registry").is_some() => {
-            let registry: BTreeMap<String, RegistryType> = serde_json::from_slice(&payload).map_err(form)?;
+            let registry: BTreeMap<String, RegistryType> = payload.read().map_err(form)?;
             registry.values().try_for_each(|registry| put_registry_type(draft, registry))
         }
-        _ => deploy(draft, &serde_json::from_slice(&payload).map_err(form)?),
+        _ => deploy(draft, &payload.read().map_err(form)?),
     }
 }
 

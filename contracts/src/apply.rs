@@ -20,6 +20,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Rows of deadlines that are read at a time.
 const ROWS_AT_A_TIME: usize = 4096;
 
+/// Bytes of a piece of a block's list, about.
+const LIST_PIECE: usize = 16 << 10;
+
 /// What records are applied to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ground<'a> {
@@ -92,8 +95,8 @@ fn countersign(draft: &mut Draft<'_>, author: &AuthorId, record: &str) -> Result
 
 /// Notes that somebody tried what he may not.
 fn note(draft: &mut Draft<'_>, author: &AuthorId, attempt: &AttemptForm) -> Result<Status, Stop> {
-    let host = platform(draft)?.map(|platform| platform.host);
-    if host != Some(author.to_string()) {
+    let host = platform(draft)?;
+    if host.is_none_or(|platform| platform.host != author.to_string()) {
         let words = "only the platform's host notes attempts".to_owned();
         return Err(Refused::new("registry.not_allowed", &[], words).into());
     }
@@ -145,7 +148,6 @@ pub(crate) fn apply_block(ground: Ground<'_>, at: At, records: &[Incoming<'_>]) 
     let mut block = Layer::default();
     pass_deadlines(ground, &mut block, at)?;
     let mut list: Vec<Value> = std::mem::take(&mut block.events).iter().map(crate::outcome::Event::value).collect();
-    let mut outcomes = Vec::new();
     for (seq, incoming) in (at.seq..).zip(records) {
         if !is_contract(incoming.kind) {
             continue;
@@ -153,32 +155,41 @@ pub(crate) fn apply_block(ground: Ground<'_>, at: At, records: &[Incoming<'_>]) 
         let (status, mut layer) = apply_record(ground, &block, At { seq, ..at }, incoming)?;
         let events = std::mem::take(&mut layer.events);
         block.absorb(layer);
-        let outcome = Outcome { seq, record: incoming.record, status };
-        outcomes.push((u32::try_from(list.len()).unwrap_or(u32::MAX), outcome.clone()));
-        list.push(outcome.value());
+        if let Status::Refused(refused) = &status {
+            block.rows.insert(keys::words_row(seq), Some(refused.words.as_bytes().into()));
+        }
+        list.push(Outcome { seq, record: incoming.record, status }.value());
         list.extend(events.iter().map(crate::outcome::Event::value));
     }
     if !list.is_empty() {
-        commit_list(&mut block, at, &list, &outcomes);
+        commit_list(&mut block, at, &list);
     }
     Ok(block)
 }
 
-/// Puts the list's root into state, and the list beside it.
-fn commit_list(block: &mut Layer, at: At, list: &[Value], outcomes: &[(u32, Outcome)]) {
+/// Puts the list's root into state, and the list beside it, in pieces.
+fn commit_list(block: &mut Layer, at: At, list: &[Value]) {
     let entries: Vec<_> = list.iter().map(Value::encode).collect();
     let hashes: Vec<_> = entries.iter().map(|entry| entry_hash(entry)).collect();
     let root = annals::Hex(&list_root(&hashes)).to_string();
     let count = Value::Integer(i64::try_from(list.len()).unwrap_or(i64::MAX));
     let value = Value::map([("count", count), ("root", Value::from(root))]);
     block.values.insert(keys::outcomes(at.height), Some(value.encode().into()));
+    let (mut piece, mut first) = (Vec::new(), 0);
     for (index, entry) in (0..).zip(entries) {
-        block.rows.insert(keys::list_row(at.height, index), Some(entry.into()));
+        if LIST_PIECE < piece.len() {
+            put_piece(block, at, first, &mut piece);
+            first = index;
+        }
+        piece.push(if piece.is_empty() { b'[' } else { b',' });
+        piece.extend_from_slice(&entry);
     }
-    for (index, outcome) in outcomes {
-        let row = outcome.row(at.height, *index).encode();
-        block.rows.insert(keys::outcome_row(outcome.seq), Some(row.into()));
-    }
+    put_piece(block, at, first, &mut piece);
+}
+
+fn put_piece(block: &mut Layer, at: At, first: u32, piece: &mut Vec<u8>) {
+    piece.push(b']');
+    block.rows.insert(keys::list_row(at.height, first), Some(std::mem::take(piece).into()));
 }
 
 /// Whether a refusal is about who may do something, so that it is noted.

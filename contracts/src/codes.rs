@@ -9,6 +9,7 @@ pub const ALL: &[&str] = &[
     "contract.budget",
     "contract.panic",
     "contract.refused",
+    "contract.too_large",
     "countersign.unknown",
     "definition.faults",
     "definition.height",

@@ -6,8 +6,8 @@
 use crate::guard::Budget;
 use crate::library::Library;
 use crate::outcome::{Event, Refused};
-use crate::state::{State, StateError};
-use crate::value::Value;
+use crate::state::{Changes, KEY_SIZE_MAX, State, StateError};
+use crate::value::{VALUE_SIZE_MAX, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -36,9 +36,6 @@ impl From<StateError> for Stop {
         Self::Broken(error)
     }
 }
-
-/// Keys and what they become; none: removed.
-pub(crate) type Changes = BTreeMap<Vec<u8>, Option<Arc<[u8]>>>;
 
 /// What was changed and happened since something.
 #[derive(Clone, Debug, Default)]
@@ -116,10 +113,31 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The value of a key, parsed.
-    pub(crate) fn value(&mut self, key: &[u8]) -> Result<Option<Value>, Stop> {
-        let bytes = self.get(key)?;
-        bytes.map(|bytes| Value::parse(&bytes).map_err(|error| damaged(key, &error.to_string()))).transpose()
+    /// The value of a key, decoded; decoding is not done twice.
+    pub(crate) fn decoded<T: std::any::Any + Send + Sync>(
+        &mut self,
+        key: &[u8],
+        decode: impl FnOnce(&[u8]) -> Result<T, String>,
+    ) -> Result<Option<Arc<T>>, Stop> {
+        let Some(bytes) = self.get(key)? else { return Ok(None) };
+        if let Some(known) = self.library.decoded(key, &bytes) {
+            return Ok(Some(known));
+        }
+        let value = Arc::new(decode(&bytes).map_err(|problem| damaged(key, &problem))?);
+        self.library.keep(key, &bytes, &value);
+        Ok(Some(value))
+    }
+
+    /// Sets the value of a key, and remembers what its bytes decode to.
+    pub(crate) fn put_decoded<T: std::any::Any + Send + Sync>(
+        &mut self,
+        key: Vec<u8>,
+        bytes: Vec<u8>,
+        value: &Arc<T>,
+    ) -> Result<(), Stop> {
+        let bytes: Arc<[u8]> = bytes.into();
+        self.library.keep(&key, &bytes, value);
+        self.put_bytes(key, bytes)
     }
 
     /// A row.
@@ -149,9 +167,11 @@ impl<'a> Draft<'a> {
     }
 
     /// Sets the value of a key to the encoding of one.
-    pub(crate) fn put_bytes(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), Stop> {
+    pub(crate) fn put_bytes(&mut self, key: Vec<u8>, value: impl Into<Arc<[u8]>>) -> Result<(), Stop> {
+        let value = value.into();
         self.spend(ACCESS_STEPS + u32::try_from(value.len() / 64).unwrap_or(u32::MAX))?;
-        self.own.values.insert(key, Some(value.into()));
+        check_size(&key, &value)?;
+        self.own.values.insert(key, Some(value));
         Ok(())
     }
 
@@ -164,8 +184,10 @@ impl<'a> Draft<'a> {
 
     /// Sets a row.
     pub(crate) fn put_row(&mut self, key: Vec<u8>, value: impl Into<Arc<[u8]>>) -> Result<(), Stop> {
+        let value = value.into();
         self.spend(ACCESS_STEPS)?;
-        self.own.rows.insert(key, Some(value.into()));
+        check_size(&key, &value)?;
+        self.own.rows.insert(key, Some(value));
         Ok(())
     }
 
@@ -189,6 +211,16 @@ pub(crate) fn over_budget() -> Refused {
         "the record takes more than {STEPS_MAX} steps; split it, or ask the service's operator for a simpler rule"
     );
     Refused::new("contract.budget", &[], words)
+}
+
+/// What would not fit into state is refused, not found out when it is stored.
+fn check_size(key: &[u8], value: &[u8]) -> Result<(), Refused> {
+    if key.len() <= KEY_SIZE_MAX && value.len() <= VALUE_SIZE_MAX {
+        return Ok(());
+    }
+    let words =
+        format!("it would make a key of {} bytes with a value of {}, more than state holds", key.len(), value.len());
+    Err(Refused::new("contract.too_large", &[], words))
 }
 
 /// State holds what no contract wrote.

@@ -144,11 +144,7 @@ impl Applier {
         let at = At { seq: first.seq(), height: first.height(), time_ms };
         let incoming: Vec<_> = records.iter().map(incoming).collect::<Result<_, _>>()?;
         let ground = Ground { state: &self.state, library: &self.library };
-        let Layer { values, rows, .. } = apply_block(ground, at, &incoming)?;
-        let owned = |changes: crate::draft::Changes| {
-            changes.into_iter().map(|(key, value)| (key, value.map(|value| value.to_vec()))).collect()
-        };
-        let (changes, rows) = (owned(values), owned(rows));
+        let Layer { values: changes, rows, .. } = apply_block(ground, at, &incoming)?;
         self.writer.apply(BlockChanges {
             height: at.height,
             next_seq: behind.next_seq,

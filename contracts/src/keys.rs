@@ -6,13 +6,13 @@
 
 use crate::value::Value;
 
-/// Characters of an id at most.
+/// Bytes of an id at most, so that every key fits state.
 const ID_MAX: usize = 128;
 
 /// Whether a text may be an id: no control character, no `/` and no `#`, which separate parts of a reference.
 pub fn is_id(id: &str) -> bool {
     let allowed = |letter: char| !letter.is_control() && letter != '/' && letter != '#';
-    !id.is_empty() && id.chars().count() <= ID_MAX && id.chars().all(allowed) && id.trim() == id
+    !id.is_empty() && id.len() <= ID_MAX && id.chars().all(allowed) && id.trim() == id
 }
 
 /// A key of state.
@@ -72,12 +72,12 @@ pub(crate) fn outcomes(height: u64) -> Key {
     join(&["outcomes", &format!("{height:016x}")])
 }
 
-/// Rows: what became of a record, by seq.
-pub(crate) fn outcome_row(seq: u64) -> Key {
-    [&b"o"[..], &seq.to_be_bytes()].concat()
+/// Rows: the sentence with which a record was refused, by seq.
+pub(crate) fn words_row(seq: u64) -> Key {
+    [&b"w"[..], &seq.to_be_bytes()].concat()
 }
 
-/// Rows: an entry of a block's list of outcomes and events.
+/// Rows: entries of a block's list of outcomes and events, from this index on.
 pub(crate) fn list_row(height: u64, index: u32) -> Key {
     [&b"l"[..], &height.to_be_bytes(), &index.to_be_bytes()].concat()
 }

@@ -1,33 +1,59 @@
-//! The library: definitions that were compiled, since compiling one takes longer than applying a thousand records.
+//! The library: what was read of state and made ready, since making it ready takes longer than using it.
 //!
-//! What stands under a name and a version never changes in a ledger, so a compiled definition is never stale.
+//! Definitions are found by name and version, under which nothing ever changes in a ledger. Everything else is found by its key *and* its
+//! bytes, so what the library answers is what reading them again would give: no decision depends on what it happens to hold.
 
 use crate::definition::Compiled;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::any::{Any, TypeId};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Definitions kept compiled at most.
-const KEPT_MAX: usize = 1024;
+const COMPILED_MAX: usize = 1024;
+/// Values kept decoded at most: some 2 KiB each.
+const DECODED_MAX: usize = 16_384;
 
-/// Compiled definitions, by name and version.
+/// A decoded value, and the bytes that it was decoded from.
+type Decoded = (Arc<[u8]>, Arc<dyn Any + Send + Sync>);
+
+/// Compiled definitions and decoded values.
 #[derive(Debug, Default)]
 pub(crate) struct Library {
     compiled: Mutex<BTreeMap<(String, u64), Arc<Compiled>>>,
+    decoded: Mutex<HashMap<(TypeId, Vec<u8>), Decoded>>,
 }
 
 impl Library {
-    /// One that was compiled before.
+    /// A definition that was compiled before.
     pub(crate) fn find(&self, name: &str, version: u64) -> Option<Arc<Compiled>> {
         self.compiled.lock().get(&(name.to_owned(), version)).cloned()
     }
 
-    /// Keeps one.
+    /// Keeps a compiled definition.
     pub(crate) fn add(&self, name: &str, version: u64, compiled: &Arc<Compiled>) {
         let mut kept = self.compiled.lock();
-        if kept.len() == KEPT_MAX {
+        if kept.len() == COMPILED_MAX {
             kept.clear();
         }
         kept.insert((name.to_owned(), version), Arc::clone(compiled));
+    }
+
+    /// What these bytes under this key were decoded to before.
+    pub(crate) fn decoded<T: Any + Send + Sync>(&self, key: &[u8], bytes: &Arc<[u8]>) -> Option<Arc<T>> {
+        let decoded = self.decoded.lock();
+        let (known, value) = decoded.get(&(TypeId::of::<T>(), key.to_vec()))?;
+        let is_same = Arc::ptr_eq(known, bytes) || known == bytes;
+        if is_same { Arc::clone(value).downcast().ok() } else { None }
+    }
+
+    /// Keeps what bytes under a key decode to.
+    pub(crate) fn keep<T: Any + Send + Sync>(&self, key: &[u8], bytes: &Arc<[u8]>, value: &Arc<T>) {
+        let value: Arc<dyn Any + Send + Sync> = Arc::<T>::clone(value);
+        let mut decoded = self.decoded.lock();
+        if decoded.len() == DECODED_MAX {
+            decoded.clear();
+        }
+        decoded.insert((TypeId::of::<T>(), key.to_vec()), (Arc::clone(bytes), value));
     }
 }

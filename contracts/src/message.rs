@@ -248,8 +248,7 @@ fn canonical(payload: &[u8]) -> Result<Value, Refused> {
 }
 
 fn read<T: for<'de> Deserialize<'de>>(payload: &[u8]) -> Result<T, Refused> {
-    canonical(payload)?;
-    serde_json::from_slice(payload).map_err(|error| form(&format!("the payload has not its form: {error}")))
+    canonical(payload)?.read().map_err(|error| form(&format!("the payload has not its form: {error}")))
 }
 
 fn read_act(payload: &[u8]) -> Result<Act, Refused> {

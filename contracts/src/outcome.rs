@@ -12,6 +12,16 @@ use crate::value::Value;
 use annals::RecordId;
 use sha2::{Digest, Sha256};
 
+/// Names that a refusal tells at most, and bytes of each and of its sentence: payloads are in them.
+const ABOUT_COUNT_MAX: usize = 32;
+const ABOUT_SIZE_MAX: usize = 256;
+const WORDS_SIZE_MAX: usize = 16 << 10;
+
+/// As much of a text as fits so many bytes.
+fn shortened(text: &str, most: usize) -> String {
+    text.get(..text.floor_char_boundary(most)).unwrap_or_default().to_owned()
+}
+
 /// What became of a record.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Status {
@@ -38,7 +48,8 @@ pub struct Refused {
 impl Refused {
     /// A refusal.
     pub fn new(code: &'static str, about: &[&str], words: impl Into<String>) -> Self {
-        Self { code, about: about.iter().map(|item| (*item).to_owned()).collect(), words: words.into() }
+        let about = about.iter().take(ABOUT_COUNT_MAX).map(|item| shortened(item, ABOUT_SIZE_MAX)).collect();
+        Self { code, about, words: shortened(&words.into(), WORDS_SIZE_MAX) }
     }
 }
 
@@ -68,16 +79,6 @@ impl Outcome {
             ("seq", Value::Integer(i64::try_from(self.seq).unwrap_or(i64::MAX))),
             ("status", Value::from(status)),
         ])
-    }
-
-    /// What is kept beside state: the same, with its sentence.
-    pub fn row(&self, height: u64, index: u32) -> Value {
-        let Value::Map(mut fields) = self.value() else { return self.value() };
-        let words = if let Status::Refused(refused) = &self.status { refused.words.as_str() } else { "" };
-        fields.insert("height".to_owned(), Value::Integer(i64::try_from(height).unwrap_or(i64::MAX)));
-        fields.insert("index".to_owned(), Value::Integer(i64::from(index)));
-        fields.insert("words".to_owned(), Value::from(words));
-        Value::Map(fields)
     }
 }
 

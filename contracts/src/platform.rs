@@ -281,7 +281,7 @@ impl Platform {
     /// # Errors
     ///
     /// [`PlatformError`] if state can't be read.
-    pub fn administration(&self) -> Result<Administration, PlatformError> {
+    pub fn administration(&self) -> Result<Arc<Administration>, PlatformError> {
         let found = self.core.look(crate::administration::platform)?;
         found.ok_or_else(|| PlatformError::NoPlatform(self.core.ledger.path().to_owned()))
     }

@@ -4,7 +4,7 @@
 //! version takes over and the one before stays, so what held at a seq can be said for ever. Whoever changes an entry names the version
 //! that he makes, so of two who change it at once the second is refused.
 
-use crate::administration::platform_offset;
+use crate::administration::{platform_offset, stored};
 use crate::days::{Calendar, Day, Moment};
 use crate::draft::{Draft, Stop};
 use crate::keys;
@@ -15,6 +15,7 @@ use crate::schema::{FieldSchema, Fields, Kind, check_fields};
 use crate::value::Value;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The registry of agencies.
 pub const AGENCY: &str = "agency";
@@ -42,7 +43,7 @@ pub struct RegistryType {
 }
 
 /// A registry entry as state holds it.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Entry {
     /// What its record said.
     pub form: EntryForm,
@@ -51,16 +52,6 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn value(&self) -> Value {
-        let form = Value::parse(&encode(&self.form)).unwrap_or_default();
-        Value::map([("form", form), ("seq", Value::Integer(i64::try_from(self.seq).unwrap_or(i64::MAX)))])
-    }
-
-    fn from_value(value: &Value) -> Option<Self> {
-        let form = serde_json::from_slice(&value.get("form")?.encode()).ok()?;
-        Some(Self { form, seq: u64::try_from(value.get("seq")?.as_integer()?).ok()? })
-    }
-
     /// Why it is not valid at a time; none if it is.
     pub fn invalid_at(&self, time_ms: i64, offset_minutes: i64) -> Option<(&'static str, String)> {
         let day = |time_ms| Moment { time_ms, offset_minutes };
@@ -115,44 +106,40 @@ pub(crate) fn registry_type(draft: &mut Draft<'_>, name: &str) -> Result<Option<
     if let Some(built_in) = built_in().into_iter().find(|each| each.name == name) {
         return Ok(Some(built_in));
     }
-    let key = keys::registry_type(name);
-    let bytes = draft.get(&key)?;
-    let read =
-        |bytes: &[u8]| serde_json::from_slice(bytes).map_err(|error| crate::draft::damaged(&key, &error.to_string()));
-    bytes.map(|bytes| read(&bytes)).transpose()
+    let declared: Option<Arc<RegistryType>> = stored(draft, &keys::registry_type(name))?;
+    Ok(declared.map(Arc::unwrap_or_clone))
 }
 
 /// The newest version of an entry.
-pub(crate) fn entry(draft: &mut Draft<'_>, registry: &str, id: &str) -> Result<Option<Entry>, Stop> {
-    let key = keys::entry(registry, id);
-    let Some(value) = draft.value(&key)? else { return Ok(None) };
-    Entry::from_value(&value).map(Some).ok_or_else(|| crate::draft::damaged(&key, "is no registry entry"))
+pub(crate) fn entry(draft: &mut Draft<'_>, registry: &str, id: &str) -> Result<Option<Arc<Entry>>, Stop> {
+    stored(draft, &keys::entry(registry, id))
 }
 
 /// The version of an entry that held behind a seq.
-pub(crate) fn entry_at(draft: &mut Draft<'_>, registry: &str, id: &str, seq: u64) -> Result<Option<Entry>, Stop> {
+pub(crate) fn entry_at(draft: &mut Draft<'_>, registry: &str, id: &str, seq: u64) -> Result<Option<Arc<Entry>>, Stop> {
     let Some(mut found) = entry(draft, registry, id)? else { return Ok(None) };
     while seq < found.seq {
         let Some(before) = found.form.version.checked_sub(1).filter(|version| 0 < *version) else { return Ok(None) };
         let key = keys::entry_version(registry, id, before);
-        let value = draft.value(&key)?.and_then(|value| Entry::from_value(&value));
-        found = value.ok_or_else(|| crate::draft::damaged(&key, "is missing"))?;
+        found = stored(draft, &key)?.ok_or_else(|| crate::draft::damaged(&key, "is missing"))?;
     }
     Ok(Some(found))
 }
 
 /// A calendar; one without exceptions if it is not registered.
-pub(crate) fn calendar(draft: &mut Draft<'_>, id: &str) -> Result<Calendar, Stop> {
-    let mut calendar = Calendar::default();
-    let Some(entry) = entry(draft, CALENDAR, id)? else { return Ok(calendar) };
-    let days = |name: &str| -> Vec<Day> {
-        let list = entry.form.data.get(name).and_then(Value::as_list).unwrap_or_default();
-        list.iter().filter_map(|day| Day::parse(day.as_text()?)).collect()
+pub(crate) fn calendar(draft: &mut Draft<'_>, id: &str) -> Result<Arc<Calendar>, Stop> {
+    let read = |bytes: &[u8]| -> Result<Calendar, String> {
+        let entry: Entry = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let mut calendar = Calendar::default();
+        let days = |name: &str| -> Vec<Day> {
+            let list = entry.form.data.get(name).and_then(Value::as_list).unwrap_or_default();
+            list.iter().filter_map(|day| Day::parse(day.as_text()?)).collect()
+        };
+        days("holidays").into_iter().for_each(|day| calendar.add_holiday(day));
+        days("workdays").into_iter().for_each(|day| calendar.add_workday(day));
+        Ok(calendar)
     };
-    days("holidays").into_iter().for_each(|day| calendar.add_holiday(day));
-    days("workdays").into_iter().for_each(|day| calendar.add_workday(day));
-    draft.spend(u32::try_from(days("holidays").len() + days("workdays").len()).unwrap_or(u32::MAX))?;
-    Ok(calendar)
+    Ok(draft.decoded(&keys::entry(CALENDAR, id), read)?.unwrap_or_default())
 }
 
 /// Holds an entry's form against its registry, before anybody is asked whether its author may put it.
@@ -193,10 +180,10 @@ pub(crate) fn put(draft: &mut Draft<'_>, form: &EntryForm) -> Result<(), Stop> {
             let words = format!("{} {} was revoked for good; register a new one", form.registry, form.id);
             return Err(Refused::new("registry.revoked", &[&form.registry, &form.id], words).into());
         }
-        draft.put(keys::entry_version(&form.registry, &form.id, before.form.version), &before.value())?;
+        draft.put_bytes(keys::entry_version(&form.registry, &form.id, before.form.version), encode(before.as_ref()))?;
     }
     let entry = Entry { form: form.clone(), seq: draft.at.seq };
-    draft.put(keys::entry(&form.registry, &form.id), &entry.value())?;
+    draft.put_bytes(keys::entry(&form.registry, &form.id), encode(&entry))?;
     draft.happened("registry.put", "", &[&form.registry, &form.id, &form.version.to_string()]);
     Ok(())
 }

@@ -89,6 +89,9 @@ impl Applied {
     }
 }
 
+/// Keys and what they become; none: removed.
+pub type Changes = BTreeMap<Vec<u8>, Option<Arc<[u8]>>>;
+
 /// What a block does to state.
 #[derive(Clone, Debug)]
 pub struct BlockChanges {
@@ -99,9 +102,9 @@ pub struct BlockChanges {
     /// The ledger's tree through it.
     pub ledger_root: TreeHash,
     /// Keys with their new values, or none.
-    pub changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    pub changes: Changes,
     /// The host's own rows with their new values, or none; no root covers them.
-    pub rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    pub rows: Changes,
 }
 
 /// A key's value, and the proof of it.

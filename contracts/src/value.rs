@@ -4,6 +4,9 @@
 //! integers of at most 53 bits, keys in the order of their code points, no space. Bytes that are not the encoding of what they
 //! say are refused, so a value has one hash. Depth, size and count are bounded before anything is built.
 
+mod reading;
+
+pub(crate) use reading::FormError;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use std::collections::BTreeMap;

@@ -85,9 +85,9 @@ pub(crate) fn act(draft: &mut Draft<'_>, message: &Message, act: &Act) -> Result
     let officers = vec![Officer::of_key(draft, &message.author)?];
     let record = message.record.to_string();
     let step = Step { compiled: &compiled, transition, act, record: record.clone(), officers };
-    let missing = check(draft, &step, &instance)?;
+    let (missing, variables) = check(draft, &step, &instance)?;
     if missing == 0 {
-        complete(draft, &step, &mut instance)?;
+        complete(draft, &step, &mut instance, &variables)?;
     } else {
         let (seq, since, signers) = (draft.at.seq, draft.at.time_ms, vec![message.author.to_string()]);
         instance.pending = Some(Pending { act: act.clone(), record: record.clone(), seq, signers, since });
@@ -133,10 +133,10 @@ pub(crate) fn countersign(draft: &mut Draft<'_>, author: &AuthorId, record: &str
     }
     let act = pending.act.clone();
     let step = Step { compiled: &compiled, transition, act: &act, record: record.to_owned(), officers };
-    let missing = check(draft, &step, &instance)?;
+    let (missing, variables) = check(draft, &step, &instance)?;
     if missing == 0 {
         draft.remove_row(keys::pending_row(record))?;
-        complete(draft, &step, &mut instance)?;
+        complete(draft, &step, &mut instance, &variables)?;
     } else {
         instance.pending = Some(pending);
     }
@@ -147,7 +147,7 @@ pub(crate) fn countersign(draft: &mut Draft<'_>, author: &AuthorId, record: &str
 /// A case that is to be opened.
 fn open(draft: &mut Draft<'_>, act: &Act, agency: &str, number: &str) -> Result<Instance, Stop> {
     let Some(name) = &act.definition else { return Err(case_unknown(&act.case)) };
-    let versions: Option<Versions> = stored(draft, &keys::definition(name))?;
+    let versions: Option<Arc<Versions>> = stored(draft, &keys::definition(name))?;
     let height = draft.at.height;
     let Some(version) = versions.and_then(|versions| versions.at(height)) else {
         let words = format!("no definition {name:?} holds at height {height}; an administrator deploys it");
@@ -224,8 +224,8 @@ fn check_parents(draft: &mut Draft<'_>, needed: bool, instance: &Instance, act: 
     Ok(())
 }
 
-/// Holds everything else against a step; returns how many signatures are missing.
-fn check(draft: &mut Draft<'_>, step: &Step<'_>, instance: &Instance) -> Result<u32, Stop> {
+/// Holds everything else against a step; returns how many signatures are missing, and what its guards see.
+fn check(draft: &mut Draft<'_>, step: &Step<'_>, instance: &Instance) -> Result<(u32, Variables), Stop> {
     let variables = variables(draft, step, instance);
     check_attachments(draft, step, &variables)?;
     let missing = signing::missing(draft, instance, step.compiled, step.transition, step.act, &step.officers)?;
@@ -237,8 +237,8 @@ fn check(draft: &mut Draft<'_>, step: &Step<'_>, instance: &Instance) -> Result<
             format!("{} is blocked by a hold on {hold} that act #{act} placed; have it released first", rule.label);
         return Err(Refused::new("workflow.hold", &[hold], words).into());
     }
-    check_guards(draft, step.transition, variables)?;
-    Ok(missing)
+    let variables = check_guards(draft, step.transition, variables)?;
+    Ok((missing, variables))
 }
 
 /// What guards see, by name.
@@ -317,14 +317,18 @@ fn check_time(draft: &Draft<'_>, step: &Step<'_>, instance: &Instance) -> Result
 }
 
 /// Looks up what the guards read, and asks them; the first that does not hold is told.
-fn check_guards(draft: &mut Draft<'_>, transition: &CompiledTransition, mut variables: Variables) -> Result<(), Stop> {
+fn check_guards(
+    draft: &mut Draft<'_>,
+    transition: &CompiledTransition,
+    mut variables: Variables,
+) -> Result<Variables, Stop> {
     for lookup in &transition.lookups {
         let id = evaluate(draft, &lookup.id, &variables)?;
         let id = id.as_text().unwrap_or_default();
         let trouble = match registry::entry(draft, &lookup.registry, id)? {
             Some(entry) => match registry::check_valid(draft, &entry)? {
                 None => {
-                    variables.push((lookup.name.clone(), entry.form.data));
+                    variables.push((lookup.name.clone(), entry.form.data.clone()));
                     continue;
                 }
                 Some((_, words)) => words,
@@ -340,31 +344,25 @@ fn check_guards(draft: &mut Draft<'_>, transition: &CompiledTransition, mut vari
             return Err(Refused::new("workflow.guard", &[&name], requirement.otherwise.to_string()).into());
         }
     }
-    Ok(())
+    Ok(variables)
 }
 
 /// Does a step that all have signed.
-fn complete(draft: &mut Draft<'_>, step: &Step<'_>, instance: &mut Instance) -> Result<(), Stop> {
-    let mut variables = variables(draft, step, instance);
-    for lookup in &step.transition.lookups {
-        let id = evaluate(draft, &lookup.id, &variables)?;
-        let entry = registry::entry(draft, &lookup.registry, id.as_text().unwrap_or_default())?;
-        variables.extend(entry.map(|entry| (lookup.name.clone(), entry.form.data)));
-    }
+fn complete(
+    draft: &mut Draft<'_>,
+    step: &Step<'_>,
+    instance: &mut Instance,
+    variables: &Variables,
+) -> Result<(), Stop> {
     let is_new = instance.state.is_empty();
     if is_new {
         instance.opened = draft.at.seq;
         draft.put_row(keys::case_row(&instance.key()), *b"")?;
     }
     let signers = step.officers.iter().map(|officer| officer.officer.as_str()).collect();
-    let done = effects::Done {
-        record: &step.record,
-        signers,
-        parents: &step.act.parents,
-        attachments: &step.act.attachments,
-        data: &step.act.data,
-    };
-    effects::apply(draft, step.compiled, step.transition, instance, &variables, &done)?;
+    let done =
+        effects::Done { record: &step.record, signers, parents: &step.act.parents, attachments: &step.act.attachments };
+    effects::apply(draft, step.compiled, step.transition, instance, variables, &done)?;
     effects::follow(draft, step.compiled, instance)
 }
 

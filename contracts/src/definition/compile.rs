@@ -108,9 +108,9 @@ impl Compiled {
     ///
     /// Every [`Fault`]; one if the value has not a definition's form.
     pub fn from_value(value: &Value, surroundings: &Surroundings) -> Result<Self, Vec<Fault>> {
-        let read: Result<Definition, _> = serde_json::from_slice(&value.encode());
-        let form = |error: serde_json::Error| vec![Fault { at: "definition".to_owned(), problem: error.to_string() }];
-        Self::new(read.map_err(form)?, surroundings)
+        let read: Result<Definition, _> = value.clone().read();
+        let definition = read.map_err(|error| vec![Fault { at: "definition".to_owned(), problem: error.to_string() }]);
+        Self::new(definition?, surroundings)
     }
 
     /// What it was made of.

@@ -24,8 +24,6 @@ pub struct ActRow {
     pub act: String,
     /// What was attached.
     pub attachments: Vec<AttachedRow>,
-    /// What its record said.
-    pub data: Value,
     /// The state before.
     pub from: String,
     /// Height of the block in which it happened.
@@ -249,7 +247,7 @@ impl Platform {
     /// # Errors
     ///
     /// [`PlatformError`] if state can't be read.
-    pub fn entry(&self, registry: &str, id: &str, seq: Option<u64>) -> Result<Option<Entry>, PlatformError> {
+    pub fn entry(&self, registry: &str, id: &str, seq: Option<u64>) -> Result<Option<Arc<Entry>>, PlatformError> {
         self.look(|draft| registry::entry_at(draft, registry, id, seq.unwrap_or(u64::MAX)))
     }
 
@@ -258,7 +256,7 @@ impl Platform {
     /// # Errors
     ///
     /// [`PlatformError`] if state can't be read.
-    pub fn policy(&self, action: &str, seq: Option<u64>) -> Result<Policy, PlatformError> {
+    pub fn policy(&self, action: &str, seq: Option<u64>) -> Result<Arc<Policy>, PlatformError> {
         self.look(|draft| policy::policy_at(draft, action, seq.unwrap_or(u64::MAX)))
     }
 
@@ -268,12 +266,7 @@ impl Platform {
     ///
     /// [`PlatformError`] if state can't be read.
     pub fn block_list(&self, height: u64) -> Result<Vec<Value>, PlatformError> {
-        let (from, to) = (keys::list_row(height, 0), keys::after(&keys::list_row(height, u32::MAX)));
-        let mut list = Vec::new();
-        for (key, entry) in self.state().rows(&from, &to, usize::MAX)? {
-            list.push(Value::parse(&entry).map_err(|error| StateError::damaged(&key, &error.to_string()))?);
-        }
-        Ok(list)
+        self.core.block_list(height)
     }
 }
 

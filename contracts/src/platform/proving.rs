@@ -11,8 +11,6 @@ use std::time::Duration;
 
 /// How often proving begins anew because records were applied meanwhile.
 const TRIES: u32 = 64;
-/// The row that keeps the newest state root that was ordered.
-const ENTRIES_AT_A_TIME: usize = 1 << 20;
 
 impl Platform {
     /// Proves what became of an ordered record, for anybody to verify offline. Has the state's root ordered if it was not.
@@ -38,18 +36,10 @@ impl Core {
     fn prove(&self, seq: u64) -> Result<OutcomeProof, PlatformError> {
         while !self.progress.wait_past(seq, super::APPLY_WAIT)? {}
         let none = || PlatformError::Proof(format!("record {seq} is none of the contracts', so it has no outcome"));
-        let row = self.state.row(&keys::outcome_row(seq))?.ok_or_else(none)?;
-        let row = Value::parse(&row).map_err(|error| PlatformError::Proof(error.to_string()))?;
-        let number = |name: &str| row.get(name).and_then(Value::as_integer).and_then(|it| u64::try_from(it).ok());
-        let (Some(height), Some(index)) = (number("height"), number("index")) else { return Err(none()) };
-        let entries = self.state.rows(
-            &keys::list_row(height, 0),
-            &keys::after(&keys::list_row(height, u32::MAX)),
-            ENTRIES_AT_A_TIME,
-        )?;
-        let hashes: Vec<_> = entries.iter().map(|(_, entry)| entry_hash(entry)).collect();
+        let height = self.reader.get(seq)?.height();
+        let (index, outcome) = self.find_outcome(seq, height)?.ok_or_else(none)?;
+        let hashes: Vec<_> = self.block_list(height)?.iter().map(|entry| entry_hash(&entry.encode())).collect();
         let place = usize::try_from(index).unwrap_or(usize::MAX);
-        let outcome = entries.get(place).and_then(|(_, entry)| Value::parse(entry).ok()).ok_or_else(none)?;
         let path = list_path(&hashes, place).into_iter().map(Sha256Hash).collect();
         let list = ListPlace { height, index, count: hashes.len() as u64, path };
         let (Proven { proof: state, .. }, ack) = self.prove_state(&keys::outcomes(height))?;

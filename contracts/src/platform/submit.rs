@@ -216,9 +216,10 @@ impl Core {
     }
 
     fn note_attempt(&self, record: &Record<'_>, record_id: &RecordId, refused: &Refused) -> Result<(), SubmitError> {
-        let host = self.look(crate::administration::platform)?.map(|platform| platform.host);
+        let platform = self.look(crate::administration::platform)?;
+        let is_host = platform.is_some_and(|platform| platform.host == self.key.public().to_string());
         let mut line = self.host.lock();
-        if host != Some(self.key.public().to_string()) || !line.counts(record.head.author, self.now().time_ms) {
+        if !is_host || !line.counts(record.head.author, self.now().time_ms) {
             return Ok(());
         }
         let salt = if record.head.is_salted() { annals::limits::SALT_SIZE } else { 0 };
@@ -237,20 +238,41 @@ impl Core {
     /// What became of an ordered record; waits until it is decided.
     pub(super) fn outcome_of(&self, seq: u64) -> Result<Status, PlatformError> {
         while !self.progress.wait_past(seq, APPLY_WAIT)? {}
-        let Some(row) = self.state.row(&keys::outcome_row(seq))? else {
+        let height = self.reader.get(seq)?.height();
+        let Some((_, outcome)) = self.find_outcome(seq, height)? else {
             let words = "the record is none that contracts know";
             return Ok(Status::Refused(Refused::new("payload.kind", &[], words)));
         };
-        let row =
-            Value::parse(&row).map_err(|error| StateError::damaged(&keys::outcome_row(seq), &error.to_string()))?;
-        Ok(read_status(&row))
+        let words = self.state.row(&keys::words_row(seq))?;
+        let words = words.map(|words| String::from_utf8_lossy(&words).into_owned()).unwrap_or_default();
+        Ok(read_status(&outcome, words))
+    }
+
+    /// What became of a record, and the index of that in its block's list.
+    pub(super) fn find_outcome(&self, seq: u64, height: u64) -> Result<Option<(u64, Value)>, PlatformError> {
+        let wanted = Some(&Value::Integer(i64::try_from(seq).unwrap_or(i64::MAX)));
+        let list = self.block_list(height)?;
+        Ok((0..).zip(list).find(|(_, entry)| entry.get("seq") == wanted))
+    }
+
+    /// What became of a block's records, and what happened in it.
+    pub(super) fn block_list(&self, height: u64) -> Result<Vec<Value>, PlatformError> {
+        let (from, to) = (keys::list_row(height, 0), keys::after(&keys::list_row(height, u32::MAX)));
+        let mut list = Vec::new();
+        for (key, piece) in self.state.rows(&from, &to, usize::MAX)? {
+            let piece = Value::parse(&piece).map_err(|error| StateError::damaged(&key, &error.to_string()))?;
+            if let Value::List(entries) = piece {
+                list.extend(entries);
+            }
+        }
+        Ok(list)
     }
 }
 
-/// The status that a row keeps.
-fn read_status(row: &Value) -> Status {
-    let text = |name: &str| row.get(name).and_then(Value::as_text).unwrap_or_default();
-    let about: Vec<String> = row
+/// The status that a block's list keeps.
+fn read_status(outcome: &Value, words: String) -> Status {
+    let text = |name: &str| outcome.get(name).and_then(Value::as_text).unwrap_or_default();
+    let about: Vec<String> = outcome
         .get("about")
         .and_then(Value::as_list)
         .unwrap_or_default()
@@ -260,7 +282,7 @@ fn read_status(row: &Value) -> Status {
     match text("status") {
         "accepted" => Status::Accepted,
         "waiting" => Status::Waiting(about.first().and_then(|count| count.parse().ok()).unwrap_or_default()),
-        _ => Status::Refused(Refused { code: known_code(text("code")), about, words: text("words").to_owned() }),
+        _ => Status::Refused(Refused { code: known_code(text("code")), about, words }),
     }
 }
 

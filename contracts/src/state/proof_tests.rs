@@ -18,7 +18,7 @@ fn state(keys: u64) -> StateWriter {
         let (ledger_root, rows) = (TreeHash::ZERO, BTreeMap::new());
         BlockChanges { height, next_seq: height + 1, ledger_root, changes, rows }
     };
-    let all: BTreeMap<_, _> = (0..keys).map(|at| (key(at), Some(key(at + 1)))).collect();
+    let all: BTreeMap<_, _> = (0..keys).map(|at| (key(at), Some(key(at + 1).into()))).collect();
     writer.apply(block(0, all)).unwrap();
     writer.apply(block(1, (0..keys).step_by(7).map(|at| (key(at), None)).collect())).unwrap();
     writer

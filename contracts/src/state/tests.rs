@@ -88,9 +88,14 @@ impl Naive {
 
 type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
+/// The changes as a writer takes them.
+fn shared(changes: Changes) -> crate::state::Changes {
+    changes.into_iter().map(|(key, value)| (key, value.map(Into::into))).collect()
+}
+
 fn block(height: u64, changes: Changes) -> BlockChanges {
     let ledger_root = TreeHash::from_bytes([u8::try_from(height % 251).unwrap(); 32]);
-    BlockChanges { height, next_seq: height * 3 + 1, ledger_root, changes, rows: BTreeMap::new() }
+    BlockChanges { height, next_seq: height * 3 + 1, ledger_root, changes: shared(changes), rows: BTreeMap::new() }
 }
 
 fn key(number: u16) -> Vec<u8> {
@@ -334,7 +339,7 @@ proptest! {
                 }
             }
             let root = writer.reader().applied().root;
-            prop_assert_eq!(writer.apply(BlockChanges { rows, ..block(height, Changes::new()) }).unwrap(), root);
+            prop_assert_eq!(writer.apply(BlockChanges { rows: shared(rows), ..block(height, Changes::new()) }).unwrap(), root);
             if commit {
                 writer.commit().unwrap();
             }

@@ -144,11 +144,11 @@ impl View {
     }
 
     /// Puts rows over those that are there.
-    pub(super) fn put_rows(&mut self, rows: impl IntoIterator<Item = (Vec<u8>, Option<Vec<u8>>)>) {
+    pub(super) fn put_rows(&mut self, rows: impl IntoIterator<Item = (Vec<u8>, Option<Arc<[u8]>>)>) {
         for (key, row) in rows {
             let key_size = key.len();
-            self.dirty_bytes += key_size + row.as_ref().map_or(0, Vec::len) + OVERHEAD;
-            if let Some(before) = self.rows.insert(key, row.map(Into::into)) {
+            self.dirty_bytes += key_size + row.as_ref().map_or(0, |row| row.len()) + OVERHEAD;
+            if let Some(before) = self.rows.insert(key, row) {
                 self.dirty_bytes -= key_size + before.map_or(0, |row| row.len()) + OVERHEAD;
             }
         }

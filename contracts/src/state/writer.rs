@@ -9,7 +9,7 @@ use super::reader::State;
 use super::store::{self, Snapshot};
 use super::tiles::{Tile, TileId, Tiles, TilesMut, put_leaves, tree_root};
 use super::view::{Dirty, Leaf, Place, Shared, View};
-use super::{Applied, BlockChanges, KEY_SIZE_MAX, StateOptions, StateRoot};
+use super::{Applied, BlockChanges, Changes, KEY_SIZE_MAX, StateOptions, StateRoot};
 use crate::value::VALUE_SIZE_MAX;
 use annals::limits::NUMBER_MAX;
 use redb::Database;
@@ -143,12 +143,12 @@ impl fmt::Debug for StateWriter {
     }
 }
 
-fn check_bounds(changes: &BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Result<(), StateError> {
+fn check_bounds(changes: &Changes) -> Result<(), StateError> {
     for (key, value) in changes {
         if KEY_SIZE_MAX < key.len() {
             return Err(StateError::KeyTooLong(key.len()));
         }
-        let size = value.as_ref().map_or(0, Vec::len);
+        let size = value.as_ref().map_or(0, |value| value.len());
         if VALUE_SIZE_MAX < size {
             return Err(StateError::ValueTooLarge(size));
         }
@@ -181,14 +181,13 @@ impl<'a> Work<'a> {
     }
 
     /// Gives a key a value, or takes it.
-    fn change(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) -> Result<(), StateError> {
+    fn change(&mut self, key: Vec<u8>, value: Option<Arc<[u8]>>) -> Result<(), StateError> {
         let path = path_of(&key);
         match self.place(&path)? {
             Place::Leaf(leaf) => {
                 let hash = value_hash(value.as_deref());
                 if hash != leaf.value_hash {
-                    let (key, value) = (Arc::clone(&leaf.key), value.map(Into::into));
-                    let leaf = Leaf { value_hash: hash, value, key, ..*leaf };
+                    let leaf = Leaf { value_hash: hash, value, key: Arc::clone(&leaf.key), ..*leaf };
                     self.leaves.insert(path, Dirty { leaf: Arc::new(leaf), row: true });
                 }
             }
@@ -202,8 +201,8 @@ impl<'a> Work<'a> {
     }
 
     /// Appends a leaf and links it in behind the one before it.
-    fn insert(&mut self, path: Hash, key: Vec<u8>, value: Vec<u8>, previous: Hash, before: &Leaf) {
-        let leaf = Leaf::new(self.leaf_count, before.next, key.into(), Some(value.into()));
+    fn insert(&mut self, path: Hash, key: Vec<u8>, value: Arc<[u8]>, previous: Hash, before: &Leaf) {
+        let leaf = Leaf::new(self.leaf_count, before.next, key.into(), Some(value));
         let row = self.leaves.get(&previous).is_some_and(|dirty| dirty.row);
         let linked = Leaf { next: path, ..before.clone() };
         self.leaves.insert(previous, Dirty { leaf: Arc::new(linked), row });

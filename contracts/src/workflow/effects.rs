@@ -19,7 +19,6 @@ pub(super) struct Done<'a> {
     pub(super) signers: Vec<&'a str>,
     pub(super) parents: &'a [String],
     pub(super) attachments: &'a [AttachedForm],
-    pub(super) data: &'a Value,
 }
 
 /// Does a transition: what its expressions say is computed first, on the case as it was.
@@ -99,7 +98,6 @@ fn put_row(
     let row = Value::map([
         ("act", Value::from(name)),
         ("attachments", attached(done.attachments)),
-        ("data", done.data.clone()),
         ("from", Value::from(from)),
         ("height", number(draft.at.height)),
         ("number", Value::Integer(i64::from(act))),
@@ -182,8 +180,7 @@ fn by_itself(
     instance: &mut Instance,
 ) -> Result<(), Stop> {
     let variables = common(draft, instance);
-    let nothing = Value::default();
-    let done = Done { record: "", signers: Vec::new(), parents: &[], attachments: &[], data: &nothing };
+    let done = Done { record: "", signers: Vec::new(), parents: &[], attachments: &[] };
     apply(draft, compiled, transition, instance, &variables, &done)
 }
 

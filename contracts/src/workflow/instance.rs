@@ -4,13 +4,14 @@
 //! beside state, which the chain verifies. Its fields are declared in the order of their names, so that serde writes its canonical form.
 
 use crate::days::Day;
-use crate::draft::{Draft, Stop, damaged};
+use crate::draft::{Draft, Stop};
 use crate::keys;
 use crate::message::Act;
 use crate::value::Value;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Acts of one case at most.
 pub(crate) const ACTS_MAX: u32 = 65_536;
@@ -162,8 +163,7 @@ impl Instance {
 
     /// The case under a key.
     pub(crate) fn load(draft: &mut Draft<'_>, key: &[u8]) -> Result<Option<Self>, Stop> {
-        let bytes = draft.get(key)?;
-        bytes.map(|bytes| Self::read(&bytes).map_err(|problem| damaged(key, &problem))).transpose()
+        Ok(draft.decoded(key, Self::read)?.map(Arc::unwrap_or_clone))
     }
 
     /// Reads what state holds of a case.
@@ -176,9 +176,9 @@ impl Instance {
     }
 
     /// Puts it into state.
-    pub(crate) fn save(&self, draft: &mut Draft<'_>) -> Result<(), Stop> {
-        let bytes = serde_json::to_vec(self).unwrap_or_default();
-        draft.put_bytes(self.key(), bytes)
+    pub(crate) fn save(self, draft: &mut Draft<'_>) -> Result<(), Stop> {
+        let bytes = serde_json::to_vec(&self).unwrap_or_default();
+        draft.put_decoded(self.key(), bytes, &Arc::new(self))
     }
 
     /// Adds an act to its chain; returns the act's number.

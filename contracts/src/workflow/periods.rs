@@ -9,6 +9,7 @@ use crate::definition::{Compiled, Definition, Unit};
 use crate::draft::{Draft, Stop};
 use crate::keys;
 use crate::registry;
+use std::sync::Arc;
 
 /// What the name of a task's row begins with.
 const TASK: &str = "task:";
@@ -46,7 +47,7 @@ impl<'a> Due<'a> {
 
 /// How days are counted where a definition holds.
 pub(super) struct Counting {
-    calendar: Calendar,
+    calendar: Arc<Calendar>,
     offset_minutes: i64,
 }
 
@@ -55,7 +56,7 @@ impl Counting {
     pub(super) fn of(draft: &mut Draft<'_>, definition: &Definition) -> Result<Self, Stop> {
         let calendar = match &definition.calendar {
             Some(id) => registry::calendar(draft, id)?,
-            None => Calendar::default(),
+            None => Arc::default(),
         };
         Ok(Self { calendar, offset_minutes: definition.utc_offset_minutes })
     }
