@@ -6,6 +6,7 @@
 
 use crate::definition::{Compiled, Fault, Surroundings, is_name};
 use crate::draft::{Draft, Stop};
+use crate::failure::HostError;
 use crate::keys;
 use crate::message::{Body, EntryForm, Message, PolicyForm, encode};
 use crate::officer::Officer;
@@ -88,6 +89,16 @@ impl Versions {
     pub fn at(&self, height: u64) -> Option<u64> {
         self.versions.iter().rev().find(|(_, from)| *from <= height).map(|(version, _)| *version)
     }
+}
+
+/// A later version of the contracts, and from where on it holds.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpgradeForm {
+    /// The version: one more than the one before.
+    pub contracts: u64,
+    /// Height from which on records are applied by it; above that of the upgrade's own block.
+    pub from_height: u64,
 }
 
 /// A definition in state: with what it was checked against.
@@ -258,6 +269,37 @@ fn deploy(draft: &mut Draft<'_>, form: &DeployForm) -> Result<(), Stop> {
     Ok(())
 }
 
+/// The version of the contracts by which records are applied at a draft's height.
+pub(crate) fn contracts_version(draft: &mut Draft<'_>) -> Result<u64, Stop> {
+    let height = draft.at.height;
+    let versions: Option<Arc<Versions>> = stored(draft, &keys::contracts())?;
+    if let Some(version) = versions.and_then(|versions| versions.at(height)) {
+        return Ok(version);
+    }
+    Ok(platform(draft)?.map_or(CONTRACTS_VERSION, |platform| platform.contracts))
+}
+
+/// Has records applied by a later version of the contracts from a height on. A program that does not know it stops here: it can't
+/// say whether the record is refused, and must not guess.
+fn upgrade(draft: &mut Draft<'_>, form: &UpgradeForm) -> Result<(), Stop> {
+    if CONTRACTS_VERSION < form.contracts {
+        return Err(Stop::Broken(HostError::Version { needed: form.contracts }));
+    }
+    let versions: Option<Arc<Versions>> = stored(draft, &keys::contracts())?;
+    let mut versions = versions.map(Arc::unwrap_or_clone).unwrap_or_default();
+    let first = platform(draft)?.map_or(CONTRACTS_VERSION, |platform| platform.contracts);
+    let (newest, from) = versions.versions.last().copied().unwrap_or((first, 0));
+    if form.contracts != newest + 1 || form.from_height <= draft.at.height || form.from_height < from {
+        let words =
+            format!("the contracts are of version {newest}; the next is {}, from a height that is to come", newest + 1);
+        return Err(Refused::new("contract.version", &[&form.contracts.to_string()], words).into());
+    }
+    versions.versions.push((form.contracts, form.from_height));
+    draft.put_bytes(keys::contracts(), encode(&versions))?;
+    draft.happened("contracts.upgraded", "", &[&form.contracts.to_string(), &form.from_height.to_string()]);
+    Ok(())
+}
+
 fn refuse_faults(faults: &[Fault]) -> Stop {
     let about: Vec<_> = faults.iter().map(|fault| fault.at.as_str()).collect();
     let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
@@ -287,8 +329,10 @@ pub(crate) fn administer(draft: &mut Draft<'_>, message: &Message) -> Result<Sta
     let payload = Value::parse(&payload).map_err(|error| Refused::new("payload.form", &[], error.to_string()))?;
     let proposal = Proposal { kind: kind.to_owned(), payload, signers: vec![author] };
     // It must be one that would take effect, or nobody need sign it; what it would change now is thrown away.
-    let mut trial = draft.trial();
-    take_effect(&mut trial, &proposal)?;
+    // A later version of the contracts stops a host that does not know it: for that, one signature of several is not enough.
+    if platform.threshold == 1 || proposal.payload.get("contracts").is_none() {
+        take_effect(&mut draft.trial(), &proposal)?;
+    }
     settle(draft, &message.record.to_string(), proposal, platform.threshold)
 }
 
@@ -337,6 +381,7 @@ fn take_effect(draft: &mut Draft<'_>, proposal: &Proposal) -> Result<(), Stop> {
             Ok(())
         }
         "policy" => policy::put(draft, &payload.read().map_err(form)?),
+        _ if proposal.payload.get("contracts").is_some() => upgrade(draft, &payload.read().map_err(form)?),
         _ if proposal.payload.get("registry").is_some() => {
             let registry: BTreeMap<String, RegistryType> = payload.read().map_err(form)?;
             registry.values().try_for_each(|registry| put_registry_type(draft, registry))

@@ -4,13 +4,16 @@
 //! randomness, a budget of steps. A panic is our bug and a refusal like any other, the same wherever the record is applied.
 //! Before a block's records come the deadlines whose time has come by the block's ordered time.
 
-use crate::administration::{administer, begin, countersign as countersign_proposal, no_platform, platform};
+use crate::administration::{
+    CONTRACTS_VERSION, administer, begin, contracts_version, countersign as countersign_proposal, no_platform, platform,
+};
 use crate::draft::{At, Draft, Layer, Stop};
+use crate::failure::HostError;
 use crate::keys;
 use crate::library::Library;
 use crate::message::{ATTEMPT, AttemptForm, Body, Message, is_contract};
 use crate::outcome::{Outcome, Refused, Status, entry_hash, list_root};
-use crate::state::{State, StateError};
+use crate::state::State;
 use crate::value::Value;
 use crate::workflow;
 use annals::{AuthorId, Kind, RecordId};
@@ -44,13 +47,13 @@ pub(crate) struct Incoming<'a> {
 ///
 /// # Errors
 ///
-/// [`StateError`] if state can't be read: then nothing is decided.
+/// [`HostError`] if state can't be read, or needs a later program: then nothing is decided.
 pub(crate) fn apply_record(
     ground: Ground<'_>,
     block: &Layer,
     at: At,
     incoming: &Incoming<'_>,
-) -> Result<(Status, Layer), StateError> {
+) -> Result<(Status, Layer), HostError> {
     let mut draft = Draft::new(ground.state, ground.library, block, at);
     let decided = catch_unwind(AssertUnwindSafe(|| decide(&mut draft, incoming)));
     match decided {
@@ -104,8 +107,19 @@ fn note(draft: &mut Draft<'_>, author: &AuthorId, attempt: &AttemptForm) -> Resu
     Ok(Status::Accepted)
 }
 
+/// Stops where the ledger's contracts are of a later version than this code.
+fn check_version(ground: Ground<'_>, at: At) -> Result<(), HostError> {
+    let block = Layer::default();
+    let mut draft = Draft::new(ground.state, ground.library, &block, at);
+    match contracts_version(&mut draft) {
+        Ok(needed) if CONTRACTS_VERSION < needed => Err(HostError::Version { needed }),
+        Err(Stop::Broken(error)) => Err(error),
+        Ok(_) | Err(Stop::Refused(_)) => Ok(()),
+    }
+}
+
 /// Lets the deadlines pass whose time has come by a block's ordered time.
-fn pass_deadlines(ground: Ground<'_>, block: &mut Layer, at: At) -> Result<(), StateError> {
+fn pass_deadlines(ground: Ground<'_>, block: &mut Layer, at: At) -> Result<(), HostError> {
     let (from, to) = keys::due_range(at.time_ms);
     let mut met = BTreeSet::new();
     loop {
@@ -143,8 +157,9 @@ fn pass_deadlines(ground: Ground<'_>, block: &mut Layer, at: At) -> Result<(), S
 ///
 /// # Errors
 ///
-/// [`StateError`] if state can't be read: then nothing is decided.
-pub(crate) fn apply_block(ground: Ground<'_>, at: At, records: &[Incoming<'_>]) -> Result<Layer, StateError> {
+/// [`HostError`] if state can't be read, or needs a later program: then nothing is decided.
+pub(crate) fn apply_block(ground: Ground<'_>, at: At, records: &[Incoming<'_>]) -> Result<Layer, HostError> {
+    check_version(ground, at)?;
     let mut block = Layer::default();
     pass_deadlines(ground, &mut block, at)?;
     let mut list: Vec<Value> = std::mem::take(&mut block.events).iter().map(crate::outcome::Event::value).collect();

@@ -10,6 +10,7 @@ pub const ALL: &[&str] = &[
     "contract.panic",
     "contract.refused",
     "contract.too_large",
+    "contract.version",
     "countersign.unknown",
     "definition.faults",
     "definition.height",

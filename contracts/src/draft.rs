@@ -3,6 +3,7 @@
 //! A contract reads through a draft and writes into it. A record that is refused leaves nothing of its draft behind; one that is
 //! accepted passes it on to the block's. Every read and write costs steps of the record's budget, so no record holds the host up.
 
+use crate::failure::HostError;
 use crate::guard::Budget;
 use crate::library::Library;
 use crate::outcome::{Event, Refused};
@@ -21,8 +22,8 @@ pub(crate) const ACCESS_STEPS: u32 = 64;
 pub(crate) enum Stop {
     /// The record is refused.
     Refused(Refused),
-    /// State can't be read: nothing can be decided.
-    Broken(StateError),
+    /// Nothing can be decided.
+    Broken(HostError),
 }
 
 impl From<Refused> for Stop {
@@ -33,7 +34,7 @@ impl From<Refused> for Stop {
 
 impl From<StateError> for Stop {
     fn from(error: StateError) -> Self {
-        Self::Broken(error)
+        Self::Broken(error.into())
     }
 }
 
@@ -225,5 +226,5 @@ fn check_size(key: &[u8], value: &[u8]) -> Result<(), Refused> {
 
 /// State holds what no contract wrote.
 pub(crate) fn damaged(key: &[u8], problem: &str) -> Stop {
-    Stop::Broken(StateError::damaged(key, problem))
+    StateError::damaged(key, problem).into()
 }

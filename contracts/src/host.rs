@@ -6,9 +6,10 @@
 
 use crate::apply::{Ground, Incoming, apply_block};
 use crate::draft::{At, Layer};
+use crate::failure::HostError;
 use crate::library::Library;
-use crate::state::{Applied, BlockChanges, State, StateError, StateWriter};
-use annals::{Follower, Position, QueryError, StoredRecord};
+use crate::state::{Applied, BlockChanges, State, StateWriter};
+use annals::{Follower, Position, StoredRecord};
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,51 +18,6 @@ use std::time::{Duration, Instant};
 const GROUP_BYTES: usize = 48 << 20;
 /// Blocks that are stored at once, at the latest.
 const GROUP_BLOCKS: u32 = 256;
-
-/// Why a host stopped.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum HostError {
-    /// State can't be read or stored.
-    #[error("{0}")]
-    State(Arc<StateError>),
-    /// A record of the ledger can't be read.
-    #[error("{0}")]
-    Query(Arc<QueryError>),
-    /// A block came that is not the next one.
-    #[error(
-        "block {height} came, but state is applied through block {applied}; rebuild it with `annals state rebuild`"
-    )]
-    Gap {
-        /** The block's height. */
-        height: u64,
-        /** Through where state is applied. */
-        applied: u64,
-    },
-}
-
-impl HostError {
-    /// Stable machine name; never renamed, only added to.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::State(error) => error.code(),
-            Self::Query(error) => error.code(),
-            Self::Gap { .. } => "host.gap",
-        }
-    }
-}
-
-impl From<StateError> for HostError {
-    fn from(error: StateError) -> Self {
-        Self::State(Arc::new(error))
-    }
-}
-
-impl From<QueryError> for HostError {
-    fn from(error: QueryError) -> Self {
-        Self::Query(Arc::new(error))
-    }
-}
 
 /// How far a host came, for those who wait for it.
 #[derive(Debug, Default)]

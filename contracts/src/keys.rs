@@ -27,6 +27,11 @@ pub(crate) fn platform() -> Key {
     join(&["platform"])
 }
 
+/// Which versions of the contracts hold from where on.
+pub(crate) fn contracts() -> Key {
+    join(&["contracts"])
+}
+
 /// The form of a registry's entries.
 pub(crate) fn registry_type(name: &str) -> Key {
     join(&["type", name])

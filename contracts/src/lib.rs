@@ -11,6 +11,7 @@ pub mod codes;
 pub mod days;
 pub mod definition;
 mod draft;
+mod failure;
 pub mod guard;
 mod host;
 mod keys;
@@ -30,8 +31,8 @@ pub mod value;
 pub mod workflow;
 
 pub use draft::{At, STEPS_MAX};
+pub use failure::HostError;
 pub use guard::{Budget, Guard, GuardError, GuardFault};
-pub use host::HostError;
 pub use keys::{is_id, parse_case};
 pub use label::Label;
 pub use officer::Officer;

@@ -20,7 +20,8 @@ pub use submit::{SubmitError, Submitted};
 use crate::administration::{Platform as Administration, PlatformForm};
 use crate::apply::Ground;
 use crate::draft::{At, Draft, Layer, Stop};
-use crate::host::{Applier, Host, HostError, Progress};
+use crate::failure::HostError;
+use crate::host::{Applier, Host, Progress};
 use crate::library::Library;
 use crate::message::{PLATFORM, encode};
 use crate::service::Service;
@@ -38,6 +39,8 @@ use tending::Tender;
 
 /// How long a submission waits for its record to be applied.
 const APPLY_WAIT: Duration = Duration::from_secs(60);
+/// How often a state root that changed is ordered.
+const ROOT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How a platform is born.
 #[derive(Clone, Debug)]
@@ -57,7 +60,7 @@ pub struct Founding {
 }
 
 /// How a platform is opened.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct PlatformOptions {
     /// How its ledger is opened.
     pub ledger: Options,
@@ -65,8 +68,19 @@ pub struct PlatformOptions {
     pub state: StateOptions,
     /// Whether nobody tends it: then its embedder marks time and stores state by [`Platform::tend`].
     pub untended: bool,
-    /// How often a state root that changed is ordered, by ordered time; none: only when a proof asks for one.
+    /// How often a state root that changed is ordered, by ordered time; a minute unless said. None: only when a proof asks for one.
     pub root_interval: Option<Duration>,
+}
+
+impl Default for PlatformOptions {
+    fn default() -> Self {
+        Self {
+            ledger: Options::default(),
+            state: StateOptions::default(),
+            untended: false,
+            root_interval: Some(ROOT_INTERVAL),
+        }
+    }
 }
 
 /// Why a platform can't be made, opened or read.
@@ -358,7 +372,7 @@ impl Core {
         let block = Layer::default();
         let mut draft = Draft::new(&self.state, &self.library, &block, self.now());
         ask(&mut draft).map_err(|stop| match stop {
-            Stop::Broken(error) => PlatformError::State(error),
+            Stop::Broken(error) => PlatformError::Host(error),
             Stop::Refused(refused) => PlatformError::Founding(refused),
         })
     }

@@ -3,6 +3,7 @@
 use super::{APPLY_WAIT, Core, Platform, PlatformError};
 use crate::apply::{Incoming, apply_record, is_attempt};
 use crate::draft::Layer;
+use crate::failure::HostError;
 use crate::keys;
 use crate::message::{ATTEMPT, AttemptForm, Body, Message, encode, is_contract};
 use crate::outcome::{Refused, Status};
@@ -191,7 +192,18 @@ impl Core {
         let payload = if head.is_bundle() { None } else { record.payload.get(salt..) };
         let record_id = record.record_id();
         let incoming = Incoming { kind: head.kind, record: record_id, author: head.author, payload };
-        let (status, _) = apply_record(self.ground(), &Layer::default(), self.now(), &incoming)?;
+        let applied = apply_record(self.ground(), &Layer::default(), self.now(), &incoming);
+        let status = match applied {
+            Ok((status, _)) => status,
+            // Ordered, it would stop this host.
+            Err(HostError::Version { needed }) => {
+                let words = format!(
+                    "this program does not know contracts of version {needed}; install the one that does first"
+                );
+                Status::Refused(Refused::new("contract.version", &[&needed.to_string()], words))
+            }
+            Err(error) => return Err(PlatformError::from(error).into()),
+        };
         Ok(match status {
             Status::Refused(refused) => Err((record_id, refused)),
             Status::Accepted | Status::Waiting(_) => Ok(()),

@@ -85,3 +85,23 @@ fn the_enforcement_service_is_consistent() {
         panic!("{error}");
     }
 }
+
+#[test]
+fn a_host_stops_where_it_does_not_know_the_contracts() {
+    use annals_contracts::{HostError, PlatformError, SubmitError};
+    let mut desk = Desk::empty(&["one", "two"], 2);
+    let later = br#"{"contracts":2,"from_height":9}"#;
+    let record = desk.sign("one", annals_contracts::message::DEFINITION, later);
+    let proposed = desk.send(&record).unwrap();
+    assert_eq!(proposed, Status::Waiting(1), "one of two administrators stops nobody");
+    match desk.countersign("two", record.record_id()) {
+        Err(SubmitError::Refused(refused)) => assert_eq!(refused.code, "contract.version"),
+        other => panic!("{other:?}"),
+    }
+    let last = desk.sign("two", annals::Kind::COUNTERSIGN, record.record_id().as_bytes());
+    let mut appender = desk.platform.appender().unwrap();
+    match desk.platform.submit_unchecked(&mut appender, last.bytes()) {
+        Err(SubmitError::Platform(PlatformError::Host(HostError::Version { needed: 2 }))) => {}
+        other => panic!("{other:?}"),
+    }
+}
