@@ -145,6 +145,23 @@ fn bundles_share_payloads_and_are_distinct_records() {
 }
 
 #[test]
+fn whole_cases_come_to_their_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = bench(directory.path(), "--mode cases --cases 9 --authors 12 --dir . --json");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(number(&object, "/not_closed"), 0, "every case was decided, served, paid and closed");
+    assert_eq!((number(&object, "/cases"), number(&object, "/records")), (9, 9 * 18));
+    assert!(0 < number(&object, "/records_per_s") && 0 < number(&object, "/ceiling/apply_alone_records_per_s"));
+    // A leaf a case, and what the platform was made with.
+    assert!(9 < number(&object, "/state_leaves"));
+    assert_eq!(object["growth"].as_array().unwrap().last().unwrap()["cases"], 9);
+    let refused = bench(directory.path(), "--mode cases --cases 9 --seconds 1");
+    assert_eq!(refused.status.code(), Some(64), "how many, or how long");
+    assert_eq!(bench(directory.path(), "--mode read --cases 9").status.code(), Some(64));
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_before_anything_is_made() {
     let directory = tempfile::tempdir().unwrap();
     for report in ["no/such/report.html", "."] {
