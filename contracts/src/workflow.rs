@@ -424,6 +424,14 @@ pub(crate) fn recount_calendar(draft: &mut Draft<'_>, calendar: &str) -> Result<
     }
 }
 
+/// Whether a case is kept from the public. One of which that can't be told is.
+pub(crate) fn is_secret(compiled: &Compiled, instance: &Instance) -> bool {
+    let Some(guard) = compiled.secret_when() else { return false };
+    let case = instance.value();
+    let shown = guard.evaluate(&[("case", &case)], &mut Budget::new(crate::draft::STEPS_MAX));
+    shown.ok().and_then(|value| value.as_bool()) != Some(false)
+}
+
 /// What an act has attached, as a row keeps it.
 fn attached(attachments: &[AttachedForm]) -> Value {
     let one = |attached: &AttachedForm| {
