@@ -64,6 +64,39 @@ fn mistakes_are_told_in_one_line() {
 }
 
 #[test]
+fn who_did_not_sign_is_told_what_is_wrong() {
+    let mut desk = Desk::new();
+    let refused = desk.sign("mallory", annals_contracts::message::CASE, &inspect("1").encode());
+    let flipped = |at: usize| {
+        let mut bytes = refused.bytes().to_vec();
+        bytes[at] ^= 1;
+        bytes
+    };
+    let next_seq = desk.platform.ledger().reader().next_seq();
+    let mut appender = desk.platform.appender().unwrap();
+    // A byte of the payload first: with it the contracts would refuse the record too.
+    for (at, code) in [(refused.bytes().len() - 2, "content.hash"), (191, "record.signature")] {
+        assert_eq!(desk.platform.submit(&mut appender, &flipped(at)).unwrap_err().code(), code);
+    }
+    assert_eq!(desk.platform.ledger().reader().next_seq(), next_seq, "nobody is blamed for it");
+}
+
+#[test]
+fn keys_that_nobody_registered_fill_no_ledger() {
+    let mut desk = Desk::new();
+    desk.act("ann", &file("1")).1.unwrap();
+    let next_seq = |desk: &Desk| desk.platform.ledger().reader().next_seq();
+    let before = next_seq(&desk);
+    let note = Act { parents: vec!["#1".to_owned()], ..act("note", "1") };
+    for number in 0..20 {
+        assert_eq!(desk.refusal(&format!("mallory {number}"), &note).code, "signer.unknown");
+    }
+    assert_eq!(next_seq(&desk) - before, 8, "they share what one officer has");
+    assert_eq!(desk.refusal("cid", &note).code, "signer.agency");
+    assert_eq!(next_seq(&desk) - before, 9, "officers have theirs");
+}
+
+#[test]
 fn the_enforcement_service_is_consistent() {
     let place = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../services/enforcement");
     let service = annals_contracts::Service::read(&place).unwrap_or_else(|error| panic!("{error}"));
