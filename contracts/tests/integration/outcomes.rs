@@ -3,7 +3,7 @@
 use crate::desk::{Desk, act, file, inspect, options};
 use annals_contracts::message::Act;
 use annals_contracts::platform::{check_state, rebuild_state};
-use annals_contracts::{OutcomeProof, Platform, Status};
+use annals_contracts::{OutcomeProof, Platform, Status, Value};
 
 #[test]
 fn a_case_goes_its_way_and_its_outcome_is_proved() {
@@ -18,6 +18,10 @@ fn a_case_goes_its_way_and_its_outcome_is_proved() {
     let text = proof.encode().unwrap();
     assert_eq!(OutcomeProof::parse(&text).unwrap().verify(&vkey), Ok(()));
     assert!(OutcomeProof::is_one(&text));
+    assert!(!text.contains("salt"), "nobody guesses at a payload by its outcome's proof");
+    let salted = desk.platform.ledger().reader().prove_json(seq, None).unwrap().encode().unwrap();
+    let receipt = Value::parse_loose(salted.as_bytes()).unwrap();
+    assert!(OutcomeProof { receipt, ..proof }.verify(&vkey).is_err(), "a salt that nothing covers");
     let forged = text.replace("\"accepted\"", "\"refused\"");
     assert!(OutcomeProof::parse(&forged).unwrap().verify(&vkey).is_err());
 }
