@@ -14,7 +14,7 @@ mod signing;
 pub use instance::{Instance, Late, OpenTask, Pending, Period};
 
 use crate::administration::{StoredDefinition, Versions, stored};
-use crate::days::{DAY_MS, Moment};
+use crate::days::{DAY_MS, Day};
 use crate::definition::{Compiled, CompiledTransition, Trigger};
 use crate::draft::{Draft, Stop, damaged, over_budget};
 use crate::guard::{Budget, Guard, GuardError};
@@ -303,8 +303,9 @@ fn check_time(draft: &Draft<'_>, step: &Step<'_>, instance: &Instance) -> Result
                 .compiled
                 .deadline(name)
                 .map_or((String::new(), ""), |deadline| (deadline.label.to_string(), deadline.article.as_str()));
-            let end = Moment { time_ms: period.at, offset_minutes };
-            let words = format!("{} is late: {label} ({article}) ended at {end}", rule.label);
+            // People are told the last day on which it was in time, not the midnight behind it.
+            let last = Day::of(period.at - 1, offset_minutes);
+            let words = format!("{} is late: {label} ({article}) ended with {last}", rule.label);
             return Err(Refused::new("workflow.late", &[name], words));
         }
     }
