@@ -307,7 +307,8 @@ fn act_step(form: &StepForm, samples: &Samples) -> Result<ActStep, String> {
         act,
         case,
         by,
-        with: form.with.clone().unwrap_or(sample.with),
+        // What is damaged is refused before anybody else is asked to sign.
+        with: form.with.clone().unwrap_or(if form.damaged.is_some() { Vec::new() } else { sample.with }),
         data: fields_of(fields)?,
         attach,
         parents: form.parents.clone().unwrap_or_default(),
