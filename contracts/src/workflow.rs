@@ -364,6 +364,7 @@ fn complete(draft: &mut Draft<'_>, step: &Step<'_>, instance: &mut Instance) -> 
         parents: &step.act.parents,
         attachments: &step.act.attachments,
         data: &step.act.data,
+        event_ms: draft.at.time_ms,
     };
     effects::apply(draft, step.compiled, step.transition, instance, &variables, &done)?;
     effects::follow(draft, step.compiled, instance)
