@@ -177,3 +177,38 @@ fn replay(
     check.root = state.applied().root;
     Ok(check)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::platform::{Founding, PlatformOptions};
+    use crate::service::Service;
+
+    fn platform(place: &Path) -> Platform {
+        let service = Path::new(env!("CARGO_MANIFEST_DIR")).join("../services/enforcement");
+        let founding = Founding {
+            origin: "example.gov/files".to_owned(),
+            service: Service::read(&service).unwrap(),
+            admins: vec![SigningKey::from_seed(&[1; 32]).public()],
+            threshold: 1,
+            segment_size: 2 << 20,
+            ledger_key: None,
+        };
+        let options = PlatformOptions { untended: true, ..PlatformOptions::default() };
+        Platform::create(place, &founding, options).unwrap()
+    }
+
+    #[test]
+    fn a_replay_finds_the_first_height_that_differs() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ours, other) = (platform(&dir.path().join("ours")), platform(&dir.path().join("other")));
+        ours.tick().unwrap();
+        let check = ours.check(|_| ()).unwrap();
+        assert_eq!((check.differs_at, check.height, check.root), (None, 2, ours.applied().root));
+        // Another host's key stands in the other's state from its first record on.
+        let fresh = StateWriter::in_memory(&StateOptions::default()).unwrap();
+        let check = replay(&ours.core.reader, fresh, ours.applied().next_seq, Some(other.state()), |_| ()).unwrap();
+        assert_eq!(check.differs_at, Some(1));
+    }
+}
