@@ -43,7 +43,8 @@ pub(super) fn record(damage: Damage, bytes: &mut [u8]) {
         // The signature ends the head; the payload ends the record.
         Damage::Signature => annals::limits::HEAD_SIZE - 1,
         Damage::Payload => bytes.len().saturating_sub(1),
-        _ => return,
+        Damage::UnknownKey | Damage::OtherLedger => return,
+        Damage::Spacing | Damage::KeyOrder | Damage::DuplicateKey | Damage::Float => return,
     };
     if let Some(byte) = bytes.get_mut(at) {
         *byte ^= 1;

@@ -198,7 +198,7 @@ impl Step {
         let expect = form.expect()?;
         let hands = Hands { by: form.by.clone(), with: form.with.clone() };
         let verb = match verb_name {
-            "act" => Verb::Act(act_step(&mut form, samples)?),
+            "act" => Verb::Act(act_step(&form, samples)?),
             "sign" => {
                 let by = form.by.clone().ok_or("sign needs by: who signs")?;
                 Verb::Sign { name: form.sign.take().unwrap_or_default(), by }

@@ -36,14 +36,35 @@ fn failure(steps: &str) -> Failure {
 
 const CASE: &str = "case = \"SJ/2025-017\"";
 
+/// Steps that must fail, at which step, and what is told as expected and as found.
+type Cases<'a> = &'a [(String, usize, &'a str, &'a str)];
+
+fn all_fail(table: Cases<'_>) {
+    for (steps, step, expected, got) in table {
+        let failure = failure(steps);
+        assert_eq!(failure.step, *step, "{steps}\n{failure}");
+        assert!(failure.expected.contains(expected), "{steps}\nexpected {expected:?}\n{failure}");
+        assert!(failure.got.contains(got), "{steps}\ngot {got:?}\n{failure}");
+    }
+}
+
+fn register() -> String {
+    format!("---\nact = \"register\"\n{CASE}\n")
+}
+
+/// An act that comes too early, ordered all the same.
+fn early() -> String {
+    format!("---\nact = \"execute\"\n{CASE}\nrefused = \"workflow.order\"\nwhen = \"after\"\nas = \"early\"\n")
+}
+
+fn second(what: &str) -> String {
+    format!("{}---\n{what}\n", register())
+}
+
 #[test]
-fn a_step_that_is_not_as_expected_fails_and_says_so() {
-    let register = format!("---\nact = \"register\"\n{CASE}\n");
-    let early =
-        format!("---\nact = \"execute\"\n{CASE}\nrefused = \"workflow.order\"\nwhen = \"after\"\nas = \"early\"\n");
-    let check = |what: &str| format!("{register}---\ncheck = {{ {CASE}, {what} }}\n");
-    let second = |what: &str| format!("{register}---\n{what}\n");
-    let table: &[(String, usize, &str, &str)] = &[
+fn what_is_not_as_expected_fails_and_says_so() {
+    let check = |what: &str| format!("{}---\ncheck = {{ {CASE}, {what} }}\n", register());
+    all_fail(&[
         // The code, the sentence, and when it is refused.
         (second(&format!("act = \"register\"\n{CASE}\nrefused = \"case.unknown\"")), 2, "case.unknown", "case.exists"),
         (
@@ -54,7 +75,7 @@ fn a_step_that_is_not_as_expected_fails_and_says_so() {
         ),
         (second(&format!("act = \"register\"\n{CASE}")), 2, "accepted", "case.exists"),
         (
-            format!("{register}{}", early.replace("workflow.order", "workflow.guard")),
+            format!("{}{}", register(), early().replace("workflow.order", "workflow.guard")),
             2,
             "workflow.guard",
             "workflow.order",
@@ -96,8 +117,14 @@ fn a_step_that_is_not_as_expected_fails_and_says_so() {
         (check("attempts = [{ by = \"夏至真\", code = \"signer.agency\" }]"), 2, "夏至真", "[]"),
         (check("public_absent = true"), 2, "None", "cause"),
         (check("public = {}"), 2, "Some({})", "cause"),
+    ]);
+}
+
+#[test]
+fn what_does_not_happen_or_is_not_proved_fails() {
+    all_fail(&[
         // What happens.
-        (format!("{register}events = [\"case.transition SJ/2025-017 file\"]\n"), 1, "file", "register"),
+        (format!("{}events = [\"case.transition SJ/2025-017 file\"]\n", register()), 1, "file", "register"),
         (
             second("at = \"2025-03-25T23:59:00+08:00\"\nevents = [\"deadline.passed SJ/2025-017 filing\"]"),
             2,
@@ -122,13 +149,13 @@ fn a_step_that_is_not_as_expected_fails_and_says_so() {
         ),
         // Proofs.
         (
-            format!("{register}{early}---\nprove = \"attempt\"\nof = \"early\"\nexpect = \"accepted\"\n"),
+            format!("{}{}---\nprove = \"attempt\"\nof = \"early\"\nexpect = \"accepted\"\n", register(), early()),
             3,
             "the proof says \"accepted\"",
             "the proof says \"refused\"",
         ),
         (
-            format!("{register}{early}---\nprove = \"attempt\"\nof = \"early\"\nrefused = \"case.exists\"\n"),
+            format!("{}{}---\nprove = \"attempt\"\nof = \"early\"\nrefused = \"case.exists\"\n", register(), early()),
             3,
             "case.exists",
             "workflow.order",
@@ -141,13 +168,7 @@ fn a_step_that_is_not_as_expected_fails_and_says_so() {
         ),
         (second(&format!("prove = {{ {CASE}, act = \"#2\" }}")), 2, "act #2", "1 acts"),
         (second("replay = true\nuntil = \"never\""), 2, "makes sense", "never"),
-    ];
-    for (steps, step, expected, got) in table {
-        let failure = failure(steps);
-        assert_eq!(failure.step, *step, "{steps}\n{failure}");
-        assert!(failure.expected.contains(expected), "{steps}\nexpected {expected:?}\n{failure}");
-        assert!(failure.got.contains(got), "{steps}\ngot {got:?}\n{failure}");
-    }
+    ]);
 }
 
 #[test]

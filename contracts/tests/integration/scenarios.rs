@@ -28,7 +28,7 @@ fn every_scenario_of_every_service_holds() {
         // Relaxed: the number is all that the threads share.
         while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
             let failure = run(path).map(|report| report.failure.map(|failure| failure.to_string()));
-            let failure = failure.map_or_else(Some, |failure| failure);
+            let failure = failure.unwrap_or_else(Some);
             failed.extend(failure.map(|failure| format!("{}\n{failure}", path.display())));
         }
         failed
