@@ -278,6 +278,39 @@ pub(super) struct CheckForm {
     pub(super) public_absent: bool,
 }
 
+impl CheckForm {
+    /// What is asked of a case that there is.
+    fn asks_of_case(&self) -> bool {
+        let lists = [self.data_absent.is_empty(), self.due.is_empty(), self.not_due.is_empty(), self.done.is_empty()];
+        let texts = [&self.state, &self.agency, &self.verifies];
+        let sets = [&self.holds, &self.tasks, &self.recused, &self.overdue];
+        lists.contains(&false)
+            || texts.iter().any(|text| text.is_some())
+            || sets.iter().any(|set| set.is_some())
+            || (self.suspended.is_some() || self.acts.is_some() || self.version.is_some())
+            || (self.data.is_some() || self.trace.is_some())
+    }
+
+    /// Whether everything that it names is looked at.
+    ///
+    /// # Errors
+    ///
+    /// What would be passed over, in words.
+    pub(super) fn checked(self) -> Result<Self, String> {
+        let is_public = self.public.is_some() || self.public_absent;
+        let is_empty = self.overdue_of.is_none() && self.attempts.is_empty();
+        match (&self.case, self.absent) {
+            (None, false) if !self.asks_of_case() && !is_public && !is_empty => Ok(self),
+            (None, _) => Err("a check names a case, unless it is about overdue_of or attempts alone".to_owned()),
+            (Some(_), true) if self.asks_of_case() => Err("a case that is absent has nothing else to check".to_owned()),
+            (Some(_), false) if !self.asks_of_case() && !is_public && is_empty => {
+                Err("a check says what must hold of its case".to_owned())
+            }
+            (Some(_), _) => Ok(self),
+        }
+    }
+}
+
 /// An act and all that it rests on.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

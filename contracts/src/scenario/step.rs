@@ -212,7 +212,7 @@ impl Step {
                 (Some(entry), ..) => Verb::Entry(checked_entry(entry)?, hands),
                 (_, Some(grants), ..) => Verb::Grants(grants, hands),
                 (_, _, Some(deploy), _) => Verb::Deploy(deploy, hands),
-                (_, _, _, check) => Verb::Check(Box::new(check.unwrap_or_default())),
+                (_, _, _, check) => Verb::Check(Box::new(check.unwrap_or_default().checked()?)),
             },
         };
         let events = form.events.take().unwrap_or_default();

@@ -194,6 +194,10 @@ fn a_file_that_is_no_scenario_is_told_with_its_line() {
         ("---\nact = \"register\"\ncase = \"SJ/1\"\nsays = [\"a\"]\n", "says and when go with refused"),
         ("---\nact = \"register\"\ncase = \"SJ/1\"\nrefused = \"x\"\nevents = [\"a\"]\n", "events do not go with it"),
         ("---\ncheck = { case = \"SJ/1\", colour = 1 }\n", "unknown field `colour`"),
+        ("---\ncheck = { state = \"closed\" }\n", "a check names a case"),
+        ("---\ncheck = {}\n", "a check names a case"),
+        ("---\ncheck = { case = \"SJ/1\" }\n", "says what must hold"),
+        ("---\ncheck = { case = \"SJ/1\", absent = true, acts = 0 }\n", "nothing else to check"),
         ("---\nact = \"register\"\ncase = \"SJ/1\"\n[step.data]\nfee = 1.5\n", "1.5 is no integer"),
     ] {
         let (_dir, path) = write(steps);
