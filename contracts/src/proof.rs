@@ -10,7 +10,7 @@ use crate::keys;
 use crate::outcome::{entry_hash, root_of_path};
 use crate::state::{Sha256Hash, StateProof};
 use crate::value::Value;
-use annals::{Hex, ReceiptJson, StateRootRecord, Vkey, parse_hex};
+use annals::{Disclosure, Hex, ReceiptJson, StateRootRecord, Vkey, parse_hex};
 use serde::{Deserialize, Serialize};
 
 /// What the first field says.
@@ -281,6 +281,11 @@ fn receipt(value: &Value, which: &'static str, vkey: &Vkey) -> Result<ReceiptJso
     let wrong = |problem: String| OutcomeProofError::Receipt { which, problem };
     let text = String::from_utf8(value.encode()).map_err(|error| wrong(error.to_string()))?;
     let json = ReceiptJson::parse(&text).map_err(|error| wrong(error.to_string()))?;
+    if json.disclosure != Disclosure::None {
+        return Err(wrong(
+            "carries a salt, which shows nothing here and helps to guess at the payload; leave it out".to_owned(),
+        ));
+    }
     json.receipt.verify(vkey).map_err(|(_, error)| wrong(error.to_string()))?;
     Ok(json)
 }

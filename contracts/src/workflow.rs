@@ -14,7 +14,7 @@ mod signing;
 pub use instance::{Instance, Late, OpenTask, Pending, Period};
 
 use crate::administration::{StoredDefinition, Versions, stored};
-use crate::days::{DAY_MS, Moment};
+use crate::days::{DAY_MS, Day};
 use crate::definition::{Compiled, CompiledTransition, Trigger};
 use crate::draft::{Draft, Stop, damaged, over_budget};
 use crate::guard::{Budget, Guard, GuardError};
@@ -303,8 +303,9 @@ fn check_time(draft: &Draft<'_>, step: &Step<'_>, instance: &Instance) -> Result
                 .compiled
                 .deadline(name)
                 .map_or((String::new(), ""), |deadline| (deadline.label.to_string(), deadline.article.as_str()));
-            let end = Moment { time_ms: period.at, offset_minutes };
-            let words = format!("{} is late: {label} ({article}) ended at {end}", rule.label);
+            // People are told the last day on which it was in time, not the midnight behind it.
+            let last = Day::of(period.at - 1, offset_minutes);
+            let words = format!("{} is late: {label} ({article}) ended with {last}", rule.label);
             return Err(Refused::new("workflow.late", &[name], words));
         }
     }
@@ -360,8 +361,13 @@ fn complete(
         draft.put_row(keys::case_row(&instance.key()), *b"")?;
     }
     let signers = step.officers.iter().map(|officer| officer.officer.as_str()).collect();
-    let done =
-        effects::Done { record: &step.record, signers, parents: &step.act.parents, attachments: &step.act.attachments };
+    let done = effects::Done {
+        record: &step.record,
+        signers,
+        parents: &step.act.parents,
+        attachments: &step.act.attachments,
+        event_ms: draft.at.time_ms,
+    };
     effects::apply(draft, step.compiled, step.transition, instance, variables, &done)?;
     effects::follow(draft, step.compiled, instance)
 }
@@ -420,6 +426,14 @@ pub(crate) fn recount_calendar(draft: &mut Draft<'_>, calendar: &str) -> Result<
             }
         }
     }
+}
+
+/// Whether a case is kept from the public. One of which that can't be told is.
+pub(crate) fn is_secret(compiled: &Compiled, instance: &Instance) -> bool {
+    let Some(guard) = compiled.secret_when() else { return false };
+    let case = instance.value();
+    let shown = guard.evaluate(&[("case", &case)], &mut Budget::new(crate::draft::STEPS_MAX));
+    shown.ok().and_then(|value| value.as_bool()) != Some(false)
 }
 
 /// What an act has attached, as a row keeps it.

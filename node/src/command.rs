@@ -16,12 +16,13 @@ mod log;
 mod progress;
 mod reopen;
 mod repair;
+mod scenario;
 mod scrub;
 mod show;
 mod verify;
 
 use crate::exit::CommandError;
-use crate::line::{Command, Line};
+use crate::line::{Command, Line, ScenarioOrder};
 use annals::{AuthorId, HomeError, Ledger, OpenError, Options, Reader};
 use clap::CommandFactory as _;
 use std::fs::{File, OpenOptions};
@@ -51,6 +52,7 @@ pub(crate) fn run(command: Command) -> Result<u8, CommandError> {
         Command::Checkpoint { dir, out } => show::checkpoint(&dir, out.as_deref()),
         Command::Doctor { dir, json } => doctor::run(dir.as_deref(), json),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Scenario { order: ScenarioOrder::Run(run) } => scenario::run(&run),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Line::command(), "annals", &mut script);

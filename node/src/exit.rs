@@ -8,7 +8,7 @@ use annals::{
     KeyPathError, ManifestError, NoAppender, OpenError, QueryError, ReadError, ReceiptJsonError, RecoveryError,
     Refusal, RepairError, RestoreError, ScrubError, VkeyError,
 };
-use annals_contracts::{PlatformError, ServiceError, SubmitError};
+use annals_contracts::{PlatformError, ScenarioError, ServiceError, SubmitError};
 use std::io;
 use std::path::PathBuf;
 
@@ -79,6 +79,10 @@ pub(crate) enum CommandError {
     Service(#[from] ServiceError),
     #[error("job file {}: {reason}", path.display())]
     Job { path: PathBuf, reason: &'static str },
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    #[error("no scenario in {}: a scenario is a file *.toml that names a row", .0.display())]
+    NoScenario(PathBuf),
     #[error("{0}")]
     Bench(&'static str),
     #[error("{0}")]
@@ -95,6 +99,8 @@ impl CommandError {
         match self {
             Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => NO_INPUT,
             Self::Exists(_) => CANNOT_CREATE,
+            Self::Scenario(error) => scenario_code(error),
+            Self::NoScenario(_) => NO_INPUT,
             Self::Key(error) => key_code(error),
             Self::Vkey(_) | Self::Author { .. } | Self::Job { .. } | Self::Usage(_) => USAGE,
             Self::Platform(_) | Self::Submit(_) | Self::Service(_) => NEGATIVE,
@@ -133,6 +139,19 @@ impl CommandError {
 /// The disk is full, or the user's share of it.
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn scenario_code(error: &ScenarioError) -> u8 {
+    match error {
+        ScenarioError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => NO_INPUT,
+        ScenarioError::Service { source: ServiceError::Read { source, .. }, .. }
+            if source.kind() == io::ErrorKind::NotFound =>
+        {
+            NO_INPUT
+        }
+        ScenarioError::Read { .. } => IO,
+        ScenarioError::Form { .. } | ScenarioError::Service { .. } | _ => NEGATIVE,
+    }
 }
 
 fn backup_code(error: &BackupError) -> u8 {

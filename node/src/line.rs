@@ -238,6 +238,11 @@ pub(crate) enum Command {
     ///   annals bench --mode records --bad 1000
     #[command(verbatim_doc_comment)]
     Bench(Bench),
+    /// Requirements that can be run
+    Scenario {
+        #[command(subcommand)]
+        order: ScenarioOrder,
+    },
     /// Print shell completions
     ///
     ///   annals completions bash > /etc/bash_completion.d/annals
@@ -315,6 +320,38 @@ pub(crate) struct Authority {
     /// Take the machine's clock as it is, behind or a week ahead of the newest record; a record says so
     #[arg(long)]
     pub(crate) accept_clock: bool,
+}
+
+/// What `scenario` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScenarioOrder {
+    /// Run scenarios, each on a ledger of its own, and say which requirements hold
+    ///
+    /// A scenario is a story of officers and a case in steps; services/enforcement/scenarios/README.md says how one is
+    /// written. A line each on standard output; of one that fails, the first step that is not as expected is told,
+    /// with what was expected and what was found. Exit 0 if all hold, 1 if not.
+    ///
+    ///   annals scenario run services
+    ///   annals scenario run services/enforcement/scenarios/Y2-registration.toml --report requirements.md
+    #[command(verbatim_doc_comment)]
+    Run(ScenarioRun),
+}
+
+/// What `scenario run` takes.
+#[derive(Args, Debug)]
+pub(crate) struct ScenarioRun {
+    /// Scenarios, or directories that are searched for them: files *.toml that name a row
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The service to run them on, by its directory or its name in services/; the one that they lie in unless given
+    #[arg(long, value_name = "NAME_OR_DIR")]
+    pub(crate) service: Option<PathBuf>,
+    /// Write a report of requirements, their steps and whether they hold, in Markdown
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What `restore` takes.

@@ -77,3 +77,47 @@ fn verify_tells_good_from_bad() {
         assert!(*code == 0 || !words.is_empty() || !stderr.is_empty(), "{arguments:?} says why");
     }
 }
+
+#[test]
+fn scenarios_are_run_and_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Path::new(env!("CARGO_MANIFEST_DIR")).join("../services/enforcement");
+    let service = service.to_str().unwrap();
+    let write = |name: &str, what: &str| {
+        let city = format!("{service}/scenarios/city.toml");
+        let text = format!(
+            "row = [\"Y2\"]\ntitle = {{ zh = \"试\", en = \"Trial|1\" }}\nstarts = \"2025-03-04T09:00:00+08:00\"\ncity = {city:?}\n\
+             [[step]]\nzh = \"登记。\"\nen = \"Registered.\"\nact = \"register\"\ncase = \"SJ/1\"\n{what}\n"
+        );
+        std::fs::write(directory.path().join(name), text).unwrap();
+    };
+    write("good.toml", "");
+    write("bad.toml", "refused = \"case.exists\"");
+    write("wrong.toml", "colour = 1");
+    std::fs::write(directory.path().join("shared.toml"), "[people]\n").unwrap();
+    let run = |arguments: &[&str]| {
+        let output = annals(directory.path(), &[&["scenario", "run", "--service", service], arguments].concat());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, out, _) = run(&["good.toml", "--report", "report.md"]);
+    assert!(code == 0 && out.contains("Y2       PASS  试 Trial|1") && out.contains("1 of 1 scenarios pass"), "{out}");
+    let report = std::fs::read_to_string(directory.path().join("report.md")).unwrap();
+    assert!(report.contains("| Y2 | 试 Trial\\|1 | 1/1 | 通过 PASS |"), "{report}");
+    assert_eq!(run(&["good.toml", "--report", "report.md"]).0, 73, "a report is not replaced");
+    let (code, out, _) = run(&["bad.toml", "good.toml", "--json"]);
+    assert!(
+        code == 1 && out.contains("\"failed\":1") && out.contains("\"expected\":\"refused, case.exists\""),
+        "{out}"
+    );
+    let (code, out, _) = run(&["bad.toml"]);
+    assert!(
+        code == 1 && out.contains("step 1 (line 5): 登记。 Registered.\n  expected: refused, case.exists"),
+        "{out}"
+    );
+    let (code, _, words) = run(&["."]);
+    assert!(code == 1 && words.contains("wrong.toml") && words.contains("colour"), "{words}");
+    assert_eq!(run(&["missing.toml"]).0, 66);
+    let empty = tempfile::tempdir().unwrap();
+    assert_eq!(run(&[empty.path().to_str().unwrap()]).0, 66);
+}

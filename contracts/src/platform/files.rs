@@ -1,6 +1,6 @@
 //! What lies beside the ledger: the host's key and the state, and whether that state is of this ledger.
 
-use super::PlatformError;
+use super::{Platform, PlatformError};
 use crate::host::Applier;
 use crate::library::Library;
 use crate::message::PLATFORM;
@@ -80,6 +80,8 @@ pub(super) fn is_of(reader: &Reader, position: &Position) -> Result<bool, Platfo
 pub struct StateCheck {
     /// Blocks that were applied.
     pub blocks: u64,
+    /// Height of the last one; 0 if there was none.
+    pub height: u64,
     /// Records of them.
     pub records: u64,
     /// The root at the end.
@@ -100,6 +102,23 @@ pub fn check_state(path: &Path, reader: &Reader, progress: impl FnMut(u64)) -> R
     let fresh = StateWriter::in_memory(&StateOptions::default())?;
     let until = stored.reader().applied().next_seq;
     replay(reader, fresh, until, Some(&stored.reader()), progress)
+}
+
+impl Platform {
+    /// Applies the log from genesis on a host of its own, in memory, and compares the root of every block with this one's.
+    /// Changes nothing; what is ordered meanwhile is left out.
+    ///
+    /// `progress` is told how many records were applied, now and then.
+    ///
+    /// # Errors
+    ///
+    /// [`PlatformError`] if the ledger or state can't be read.
+    pub fn check(&self, progress: impl FnMut(u64)) -> Result<StateCheck, PlatformError> {
+        self.catch_up()?;
+        let fresh = StateWriter::in_memory(&StateOptions::default())?;
+        let until = self.applied().next_seq;
+        replay(&self.core.reader, fresh, until, Some(self.state()), progress)
+    }
 }
 
 /// Makes state again from the log, in place of what is stored.
@@ -124,7 +143,7 @@ fn replay(
 ) -> Result<StateCheck, PlatformError> {
     let state = writer.reader();
     let mut applier = Applier::new(writer, Arc::new(Library::default()));
-    let mut check = StateCheck { blocks: 0, records: 0, root: empty_root(), differs_at: None };
+    let mut check = StateCheck { blocks: 0, height: 0, records: 0, root: empty_root(), differs_at: None };
     let mut block: Vec<StoredRecord> = Vec::new();
     let mut take = |block: &mut Vec<StoredRecord>| -> Result<(), PlatformError> {
         let Some(first) = block.first() else { return Ok(()) };
@@ -132,6 +151,7 @@ fn replay(
         let next_seq = first.seq() + block.len() as u64;
         applier.take(block, Position { next_seq, root: Some(first.block_root()) })?;
         check.blocks += 1;
+        check.height = height;
         check.records = next_seq;
         let differs =
             |stored: &State| -> Result<bool, StateError> { Ok(stored.root_at(height)? != state.root_at(height)?) };
@@ -156,4 +176,39 @@ fn replay(
     applier.commit()?;
     check.root = state.applied().root;
     Ok(check)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::platform::{Founding, PlatformOptions};
+    use crate::service::Service;
+
+    fn platform(place: &Path) -> Platform {
+        let service = Path::new(env!("CARGO_MANIFEST_DIR")).join("../services/enforcement");
+        let founding = Founding {
+            origin: "example.gov/files".to_owned(),
+            service: Service::read(&service).unwrap(),
+            admins: vec![SigningKey::from_seed(&[1; 32]).public()],
+            threshold: 1,
+            segment_size: 2 << 20,
+            ledger_key: None,
+        };
+        let options = PlatformOptions { untended: true, ..PlatformOptions::default() };
+        Platform::create(place, &founding, options).unwrap()
+    }
+
+    #[test]
+    fn a_replay_finds_the_first_height_that_differs() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ours, other) = (platform(&dir.path().join("ours")), platform(&dir.path().join("other")));
+        ours.tick().unwrap();
+        let check = ours.check(|_| ()).unwrap();
+        assert_eq!((check.differs_at, check.height, check.root), (None, 2, ours.applied().root));
+        // Another host's key stands in the other's state from its first record on.
+        let fresh = StateWriter::in_memory(&StateOptions::default()).unwrap();
+        let check = replay(&ours.core.reader, fresh, ours.applied().next_seq, Some(other.state()), |_| ()).unwrap();
+        assert_eq!(check.differs_at, Some(1));
+    }
 }

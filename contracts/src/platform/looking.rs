@@ -9,7 +9,7 @@ use crate::state::StateError;
 use crate::value::Value;
 use crate::workflow::{self, Instance};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Rows that are read at a time.
@@ -119,6 +119,24 @@ impl Platform {
     /// [`PlatformError`] if state can't be read.
     pub fn definition_of(&self, instance: &Instance) -> Result<Arc<Compiled>, PlatformError> {
         self.look(|draft| workflow::compiled(draft, &instance.definition, instance.version))
+    }
+
+    /// What everybody may see of a case: the fields that its definition publishes and that are set.
+    ///
+    /// None of a case that is not shown, as of one that there is not: nobody can tell the two apart.
+    ///
+    /// # Errors
+    ///
+    /// [`PlatformError`] if state can't be read.
+    pub fn published(&self, agency: &str, number: &str) -> Result<Option<BTreeMap<String, Value>>, PlatformError> {
+        let Some(instance) = self.case(agency, number)? else { return Ok(None) };
+        let compiled = self.definition_of(&instance)?;
+        if workflow::is_secret(&compiled, &instance) {
+            return Ok(None);
+        }
+        let fields = &compiled.definition().publication.fields;
+        let set = fields.iter().filter_map(|name| Some((name.clone(), instance.data.get(name)?.clone())));
+        Ok(Some(set.collect()))
     }
 
     /// Cases in the order of agency and number, at most so many.

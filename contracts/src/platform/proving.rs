@@ -6,7 +6,7 @@ use crate::outcome::{entry_hash, list_path};
 use crate::proof::{ListPlace, OutcomeProof, Parts};
 use crate::state::{Applied, Proven, Sha256Hash, empty_root};
 use crate::value::Value;
-use annals::{Ack, Kind, Signer as _, StateRootRecord};
+use annals::{Ack, Disclosure, Kind, ReceiptJson, Signer as _, StateRootRecord};
 use std::time::Duration;
 
 /// How often proving begins anew because records were applied meanwhile.
@@ -62,9 +62,10 @@ impl Core {
         Err(PlatformError::Proof("state changes faster than its root can be ordered; ask again".to_owned()))
     }
 
+    /// A receipt without its salt: whoever has that can confirm a guess at the payload, and an outcome is shown to anybody.
     fn receipt(&self, seq: u64) -> Result<Value, PlatformError> {
-        let text =
-            self.reader.prove_json(seq, None)?.encode().map_err(|error| PlatformError::Proof(error.to_string()))?;
+        let bare = ReceiptJson { disclosure: Disclosure::None, ..self.reader.prove_json(seq, None)? };
+        let text = bare.encode().map_err(|error| PlatformError::Proof(error.to_string()))?;
         Value::parse_loose(text.as_bytes()).map_err(|error| PlatformError::Proof(error.to_string()))
     }
 

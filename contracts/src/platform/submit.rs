@@ -14,7 +14,8 @@ use annals::{
 };
 use std::collections::VecDeque;
 
-/// Attempts of one author that are noted within [`ATTEMPT_SPAN_MS`], so that nobody fills the ledger by being refused.
+/// Attempts of one author that are noted within [`ATTEMPT_SPAN_MS`], so that nobody fills the ledger by being refused. Keys that
+/// nobody registered share one author's: anybody makes as many as he likes.
 const ATTEMPTS_MAX: usize = 8;
 /// Over which time attempts are counted.
 const ATTEMPT_SPAN_MS: i64 = 60_000;
@@ -73,8 +74,8 @@ impl From<QueryError> for SubmitError {
 pub(super) struct HostLine {
     appender: Appender,
     next_nonce: u64,
-    /// Who was refused of late, and when.
-    attempts: VecDeque<(annals::AuthorId, i64)>,
+    /// Who was refused of late, and when; none: a key that nobody registered.
+    attempts: VecDeque<(Option<annals::AuthorId>, i64)>,
     /// The newest state root that was ordered.
     pub(super) ordered_root: Option<(StateRoot, Ack)>,
     /// When it was.
@@ -105,7 +106,7 @@ impl HostLine {
     }
 
     /// Whether an author's attempt is noted, or he made too many of late.
-    fn counts(&mut self, author: annals::AuthorId, now_ms: i64) -> bool {
+    fn counts(&mut self, author: Option<annals::AuthorId>, now_ms: i64) -> bool {
         while self.attempts.len() == ATTEMPTS_KEPT
             || self.attempts.front().is_some_and(|(_, time)| time.saturating_add(ATTEMPT_SPAN_MS) <= now_ms)
         {
@@ -218,6 +219,7 @@ impl Core {
         }
         let record = Record::parse(bytes).map_err(Refusal::from)?;
         // Nobody is blamed for what he did not sign, and who did not sign is told so.
+        record.verify_content().map_err(Refusal::from)?;
         if !record.holds() {
             return Err(Refusal::Signature.into());
         }
@@ -230,8 +232,9 @@ impl Core {
     fn note_attempt(&self, record: &Record<'_>, record_id: &RecordId, refused: &Refused) -> Result<(), SubmitError> {
         let platform = self.look(crate::administration::platform)?;
         let is_host = platform.is_some_and(|platform| platform.host == self.key.public().to_string());
+        let known = Some(record.head.author).filter(|_| refused.code != "signer.unknown");
         let mut line = self.host.lock();
-        if !is_host || !line.counts(record.head.author, self.now().time_ms) {
+        if !is_host || !line.counts(known, self.now().time_ms) {
             return Ok(());
         }
         let salt = if record.head.is_salted() { annals::limits::SALT_SIZE } else { 0 };

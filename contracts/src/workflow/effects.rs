@@ -19,6 +19,8 @@ pub(super) struct Done<'a> {
     pub(super) signers: Vec<&'a str>,
     pub(super) parents: &'a [String],
     pub(super) attachments: &'a [AttachedForm],
+    /// When it happened as the law counts: the block's time, or the end of the period whose passing made it happen.
+    pub(super) event_ms: i64,
 }
 
 /// Does a transition: what its expressions say is computed first, on the case as it was.
@@ -61,7 +63,7 @@ pub(super) fn apply(
     for name in &rule.effects.open {
         open_task(draft, compiled, instance, name)?;
     }
-    periods::turn(draft, instance, compiled, &rule.name)?;
+    periods::turn(draft, instance, compiled, &rule.name, done.event_ms)?;
     if let Some(extension) = &rule.effects.extend {
         periods::extend(draft, instance, compiled, &extension.deadline, extension.days)?;
     }
@@ -114,7 +116,10 @@ fn put_row(
 fn open_task(draft: &mut Draft<'_>, compiled: &Compiled, instance: &mut Instance, name: &str) -> Result<(), Stop> {
     let Some(task) = compiled.task(name).filter(|_| !instance.tasks.contains_key(name)) else { return Ok(()) };
     let due = match task.days {
-        Some(days) => Some(Counting::of(draft, compiled.definition())?.begin(draft, days, task.unit)?),
+        Some(days) => {
+            let now = draft.at.time_ms;
+            Some(Counting::of(draft, compiled.definition())?.begin(draft, days, task.unit, now)?)
+        }
         None => None,
     };
     if let Some(period) = &due {
@@ -145,7 +150,8 @@ pub(super) fn follow(draft: &mut Draft<'_>, compiled: &Compiled, instance: &mut 
             }
         }
         let Some(transition) = next else { return Ok(()) };
-        by_itself(draft, compiled, transition, instance)?;
+        let now = draft.at.time_ms;
+        by_itself(draft, compiled, transition, instance, now)?;
     }
     let words = format!(
         "more than {FOLLOWING_MAX} steps follow by themselves; the definition's automatic transitions go in a circle"
@@ -178,9 +184,10 @@ fn by_itself(
     compiled: &Compiled,
     transition: &CompiledTransition,
     instance: &mut Instance,
+    event_ms: i64,
 ) -> Result<(), Stop> {
     let variables = common(draft, instance);
-    let done = Done { record: "", signers: Vec::new(), parents: &[], attachments: &[] };
+    let done = Done { record: "", signers: Vec::new(), parents: &[], attachments: &[], event_ms };
     apply(draft, compiled, transition, instance, &variables, &done)
 }
 
@@ -195,6 +202,8 @@ pub(super) fn pass(
     let Some(period) = due.of(instance).filter(|period| period.runs()) else { return Ok(()) };
     periods::unwatch(draft, &key, due, period)?;
     period.passed = true;
+    // What its passing begins counts from its last day, however long after that the block came that marks it.
+    let last_ms = period.at - 1;
     let (event, name, escalate, act) = match due {
         Due::Deadline(name) => {
             let deadline = compiled.deadline(name);
@@ -217,7 +226,7 @@ pub(super) fn pass(
     {
         // What waits for a signature waits for a state that is no more.
         lapse(draft, instance)?;
-        by_itself(draft, compiled, transition, instance)?;
+        by_itself(draft, compiled, transition, instance, last_ms)?;
         follow(draft, compiled, instance)?;
     }
     Ok(())

@@ -85,9 +85,9 @@ impl Counting {
     }
 
     /// A period that an event at this time begins.
-    pub(super) fn begin(&self, draft: &mut Draft<'_>, days: i64, unit: Unit) -> Result<Period, Stop> {
+    pub(super) fn begin(&self, draft: &mut Draft<'_>, days: i64, unit: Unit, event_ms: i64) -> Result<Period, Stop> {
         draft.spend(u32::try_from(days).unwrap_or(u32::MAX))?;
-        let event = self.day(draft.at.time_ms);
+        let event = self.day(event_ms);
         Ok(Period { at: self.end(event, days, unit), days, from: event.0, left: None, passed: false })
     }
 }
@@ -103,7 +103,13 @@ pub(super) fn unwatch(draft: &mut Draft<'_>, case: &[u8], due: Due<'_>, period: 
 }
 
 /// Begins the deadlines that a transition begins, and ends those that it ends.
-pub(super) fn turn(draft: &mut Draft<'_>, instance: &mut Instance, compiled: &Compiled, act: &str) -> Result<(), Stop> {
+pub(super) fn turn(
+    draft: &mut Draft<'_>,
+    instance: &mut Instance,
+    compiled: &Compiled,
+    act: &str,
+    event_ms: i64,
+) -> Result<(), Stop> {
     let key = instance.key();
     for deadline in &compiled.definition().deadlines {
         let (ends, starts) =
@@ -119,7 +125,7 @@ pub(super) fn turn(draft: &mut Draft<'_>, instance: &mut Instance, compiled: &Co
         }
         if starts {
             let counting = Counting::of(draft, compiled.definition())?;
-            let period = counting.begin(draft, deadline.days, deadline.unit)?;
+            let period = counting.begin(draft, deadline.days, deadline.unit, event_ms)?;
             watch(draft, &key, due, &period)?;
             instance.due.insert(deadline.name.clone(), period);
         }

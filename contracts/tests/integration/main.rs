@@ -3,3 +3,5 @@
 
 mod desk;
 mod outcomes;
+mod runner;
+mod scenarios;

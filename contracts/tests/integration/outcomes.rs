@@ -3,7 +3,7 @@
 use crate::desk::{Desk, act, file, inspect, options};
 use annals_contracts::message::Act;
 use annals_contracts::platform::{check_state, rebuild_state};
-use annals_contracts::{OutcomeProof, Platform, Status};
+use annals_contracts::{OutcomeProof, Platform, Status, Value};
 
 #[test]
 fn a_case_goes_its_way_and_its_outcome_is_proved() {
@@ -18,6 +18,10 @@ fn a_case_goes_its_way_and_its_outcome_is_proved() {
     let text = proof.encode().unwrap();
     assert_eq!(OutcomeProof::parse(&text).unwrap().verify(&vkey), Ok(()));
     assert!(OutcomeProof::is_one(&text));
+    assert!(!text.contains("salt"), "nobody guesses at a payload by its outcome's proof");
+    let salted = desk.platform.ledger().reader().prove_json(seq, None).unwrap().encode().unwrap();
+    let receipt = Value::parse_loose(salted.as_bytes()).unwrap();
+    assert!(OutcomeProof { receipt, ..proof }.verify(&vkey).is_err(), "a salt that nothing covers");
     let forged = text.replace("\"accepted\"", "\"refused\"");
     assert!(OutcomeProof::parse(&forged).unwrap().verify(&vkey).is_err());
 }
@@ -61,6 +65,39 @@ fn mistakes_are_told_in_one_line() {
     assert_eq!(desk.refusal("eve", &note("#1")).code, "signer.role");
     assert_eq!(desk.refusal("mallory", &note("#1")).code, "signer.unknown");
     assert_eq!(desk.act("ann", &note("#1")).1.unwrap(), Status::Accepted);
+}
+
+#[test]
+fn who_did_not_sign_is_told_what_is_wrong() {
+    let mut desk = Desk::new();
+    let refused = desk.sign("mallory", annals_contracts::message::CASE, &inspect("1").encode());
+    let flipped = |at: usize| {
+        let mut bytes = refused.bytes().to_vec();
+        bytes[at] ^= 1;
+        bytes
+    };
+    let next_seq = desk.platform.ledger().reader().next_seq();
+    let mut appender = desk.platform.appender().unwrap();
+    // A byte of the payload first: with it the contracts would refuse the record too.
+    for (at, code) in [(refused.bytes().len() - 2, "content.hash"), (191, "record.signature")] {
+        assert_eq!(desk.platform.submit(&mut appender, &flipped(at)).unwrap_err().code(), code);
+    }
+    assert_eq!(desk.platform.ledger().reader().next_seq(), next_seq, "nobody is blamed for it");
+}
+
+#[test]
+fn keys_that_nobody_registered_fill_no_ledger() {
+    let mut desk = Desk::new();
+    desk.act("ann", &file("1")).1.unwrap();
+    let next_seq = |desk: &Desk| desk.platform.ledger().reader().next_seq();
+    let before = next_seq(&desk);
+    let note = Act { parents: vec!["#1".to_owned()], ..act("note", "1") };
+    for number in 0..20 {
+        assert_eq!(desk.refusal(&format!("mallory {number}"), &note).code, "signer.unknown");
+    }
+    assert_eq!(next_seq(&desk) - before, 8, "they share what one officer has");
+    assert_eq!(desk.refusal("cid", &note).code, "signer.agency");
+    assert_eq!(next_seq(&desk) - before, 9, "officers have theirs");
 }
 
 #[test]
