@@ -115,7 +115,7 @@ pub fn rebuild_state(path: &Path, reader: &Reader, progress: impl FnMut(u64)) ->
 }
 
 /// Applies the blocks below a seq.
-fn replay(
+pub(super) fn replay(
     reader: &Reader,
     writer: StateWriter,
     until: u64,

@@ -1,6 +1,6 @@
 //! Looking: cases and what they hang on, from state and the rows beside it.
 
-use super::{Platform, PlatformError};
+use super::{PlatformError, View};
 use crate::definition::Compiled;
 use crate::keys;
 use crate::policy::{self, Policy};
@@ -98,7 +98,7 @@ pub struct TraceLine {
     pub act: ActRow,
 }
 
-impl Platform {
+impl View {
     /// A case, by agency and number.
     ///
     /// # Errors
