@@ -8,13 +8,14 @@
 //! at intervals.
 
 mod files;
+mod listing;
 mod looking;
 mod proving;
 mod submit;
 mod tending;
 mod view;
 
-pub use files::{StateCheck, check_state, rebuild_state};
+pub use files::{StateCheck, check_state, holds_platform, rebuild_state, state_path};
 pub use looking::{ActRow, AttachedRow, CaseFilter, Overdue, TRACE_MAX, TraceLine};
 pub use submit::{SubmitError, Submitted};
 pub use view::View;

@@ -195,8 +195,9 @@ pub(crate) fn put(draft: &mut Draft<'_>, form: &EntryForm) -> Result<(), Stop> {
         }
         draft.put(keys::entry_version(&form.registry, &form.id, before.form.version), &before.value())?;
     }
-    let entry = Entry { form: form.clone(), seq: draft.at.seq };
-    draft.put(keys::entry(&form.registry, &form.id), &entry.value())?;
+    let (entry, key) = (Entry { form: form.clone(), seq: draft.at.seq }, keys::entry(&form.registry, &form.id));
+    draft.put_row(keys::catalog_row(&key), *b"")?;
+    draft.put(key, &entry.value())?;
     draft.happened("registry.put", "", &[&form.registry, &form.id, &form.version.to_string()]);
     Ok(())
 }

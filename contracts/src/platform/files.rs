@@ -56,8 +56,17 @@ impl Files {
     }
 }
 
+/// Where the state of the platform in a directory is stored.
+pub fn state_path(path: &Path) -> PathBuf {
+    Files::of(path).state()
+}
+
 /// Whether the record of seq 1 begins a platform.
-pub(super) fn holds_platform(reader: &Reader) -> Result<bool, PlatformError> {
+///
+/// # Errors
+///
+/// [`PlatformError`] if the ledger can't be read.
+pub fn holds_platform(reader: &Reader) -> Result<bool, PlatformError> {
     match reader.get(1) {
         Ok(record) => Ok(record.head()?.kind == PLATFORM),
         Err(QueryError::NotFound { .. }) => Ok(false),

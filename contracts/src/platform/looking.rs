@@ -108,7 +108,7 @@ impl View {
         self.instance(&keys::case(agency, number))
     }
 
-    fn instance(&self, key: &[u8]) -> Result<Option<Instance>, PlatformError> {
+    pub(super) fn instance(&self, key: &[u8]) -> Result<Option<Instance>, PlatformError> {
         let bytes = self.state().get(key)?;
         let read = |bytes: &[u8]| Instance::read(bytes).map_err(|problem| StateError::damaged(key, &problem));
         Ok(bytes.map(|bytes| read(&bytes)).transpose()?)
@@ -147,7 +147,7 @@ impl View {
     }
 
     /// Hands the keys of rows of a range on until one is enough.
-    fn each_row(
+    pub(super) fn each_row(
         &self,
         mut from: Vec<u8>,
         to: &[u8],
@@ -182,22 +182,30 @@ impl View {
         Ok(self.state().row(&key)?.map(|bytes| read(&bytes)).transpose()?)
     }
 
-    /// Periods that were exceeded: of open ones until a moment, of others until what was due was done.
+    /// Periods that were exceeded by a moment: of open ones until then, of others until what was due was done.
+    ///
+    /// Those count too whose time has come without a record that marked it, or would come by a moment ahead.
     ///
     /// # Errors
     ///
     /// [`PlatformError`] if state can't be read.
     pub fn overdue(&self, agency: Option<&str>, now_ms: i64, most: usize) -> Result<Vec<Overdue>, PlatformError> {
-        let mut found = Vec::new();
-        self.each_row(keys::overdue_row(b""), &keys::after(b"v"), |row| {
-            let Some(instance) = self.instance(row.get(1..).unwrap_or_default())? else { return Ok(true) };
+        let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+        let mut take = |key: &[u8]| {
+            if most <= found.len() || !seen.insert(key.to_owned()) {
+                return Ok(found.len() < most);
+            }
+            let Some(instance) = self.instance(key)? else { return Ok(true) };
             if agency.is_none_or(|agency| agency == instance.agency) {
                 let compiled = self.definition_of(&instance)?;
                 found.extend(overdue_of(&instance, &compiled, now_ms));
             }
             Ok(found.len() < most)
-        })?;
-        found.sort_by_key(|overdue| overdue.due);
+        };
+        self.each_row(keys::overdue_row(b""), &keys::after(b"v"), |row| take(row.get(1..).unwrap_or_default()))?;
+        let (from, to) = keys::due_range(now_ms);
+        self.each_row(from, &to, |row| keys::parse_due_row(row).map_or(Ok(true), |(_, key, _)| take(&key)))?;
+        found.sort_by(|one, other| (one.due, &one.case, &one.name).cmp(&(other.due, &other.case, &other.name)));
         found.truncate(most);
         Ok(found)
     }
@@ -291,7 +299,8 @@ fn overdue_of(instance: &Instance, compiled: &Compiled, now_ms: i64) -> Vec<Over
     let is_duty = |name: &&String| compiled.deadline(name).is_none_or(|deadline| deadline.act.is_none());
     let duties = instance.due.iter().filter(|(name, _)| is_duty(name));
     let periods = duties.chain(instance.tasks.iter().filter_map(|(name, task)| Some((name, task.due.as_ref()?))));
-    let running = periods.filter(|(_, period)| period.passed || period.runs() && period.at <= now_ms);
+    let running = periods.filter(|(_, period)| (period.passed || period.runs()) && period.at <= now_ms);
     let running = running.map(|(name, period)| one(name, period.at, now_ms, true));
-    running.chain(instance.late.iter().map(|late| one(&late.name, late.due, late.done, false))).collect()
+    let ended = instance.late.iter().filter(|late| late.due <= now_ms);
+    running.chain(ended.map(|late| one(&late.name, late.due, late.done.min(now_ms), now_ms < late.done))).collect()
 }
