@@ -3,7 +3,7 @@
 use super::{PlatformError, View};
 use crate::administration::{self, Proposal, Versions, stored};
 use crate::days::Calendar;
-use crate::definition::Compiled;
+use crate::definition::{Compiled, SignerRule};
 use crate::keys;
 use crate::registry::{self, Entry, RegistryType};
 use crate::workflow::{self, Instance};
@@ -112,6 +112,15 @@ impl View {
         let Some(key) = self.state().row(&keys::pending_row(record))? else { return Ok(None) };
         let found = self.instance(&key)?;
         Ok(found.filter(|instance| instance.pending.as_ref().is_some_and(|pending| pending.record == record)))
+    }
+
+    /// Whose signatures the act is missing that waits in a case; none if nothing waits, or it would be refused now.
+    ///
+    /// # Errors
+    ///
+    /// [`PlatformError`] if state can't be read.
+    pub fn missing_signers(&self, instance: &Instance) -> Result<Vec<SignerRule>, PlatformError> {
+        self.look(|draft| workflow::missing_signers(draft, instance))
     }
 
     /// A calendar; one without exceptions if it is not registered.
