@@ -4,20 +4,29 @@ mod append;
 mod author;
 mod backup;
 mod bench;
+mod case;
 mod check;
 mod demo;
 mod doctor;
+mod form;
 mod info;
 mod init;
 mod input;
 mod job;
 mod keygen;
 mod log;
+mod looking;
+mod moment;
+mod platform;
 mod progress;
 mod reopen;
 mod repair;
 mod scrub;
+mod services;
 mod show;
+mod state;
+mod submitting;
+mod table;
 mod verify;
 
 use crate::exit::CommandError;
@@ -51,6 +60,9 @@ pub(crate) fn run(command: Command) -> Result<u8, CommandError> {
         Command::Checkpoint { dir, out } => show::checkpoint(&dir, out.as_deref()),
         Command::Doctor { dir, json } => doctor::run(dir.as_deref(), json),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Platform { order } => platform::run(&order),
+        Command::Case { order } => case::run(&order),
+        Command::State { order } => state::run(&order),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Line::command(), "annals", &mut script);
