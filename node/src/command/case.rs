@@ -23,13 +23,13 @@ pub(super) fn run(order: &CaseOrder) -> Result<u8, CommandError> {
         CaseOrder::History { dir, case, json } => listing::history(&*open_to_look(dir)?, case, *json),
         CaseOrder::Overdue(overdue) => listing::overdue(overdue),
         CaseOrder::Trace { dir, case, json } => listing::trace(&*open_to_look(dir)?, case, *json),
-        CaseOrder::Prove { dir, seq, out } => prove(dir, *seq, out.as_deref()),
+        CaseOrder::Prove { dir, seq, out, accept_clock } => prove(dir, *seq, out.as_deref(), *accept_clock),
     }
 }
 
-fn prove(dir: &Path, seq: u64, out: Option<&Path>) -> Result<u8, CommandError> {
+fn prove(dir: &Path, seq: u64, out: Option<&Path>, accept_clock: bool) -> Result<u8, CommandError> {
     super::submitting::check_free(out)?;
-    let platform = open_to_submit(dir)?;
+    let platform = open_to_submit(dir, accept_clock)?;
     let encoded = platform.prove(seq)?.encode();
     let path = || out.unwrap_or(Path::new("-")).to_owned();
     let proof = encoded.map_err(|source| CommandError::Proof { path: path(), source })?;

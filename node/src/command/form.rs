@@ -34,6 +34,17 @@ pub(super) fn read(path: &Path) -> Result<Value, CommandError> {
     }
 }
 
+/// A value as people read it: texts as they are, lists with commas.
+pub(super) fn words(value: &Value) -> String {
+    match value {
+        Value::Text(text) => text.clone(),
+        Value::Bool(true) => "是 yes".to_owned(),
+        Value::Bool(false) => "否 no".to_owned(),
+        Value::List(items) => items.iter().map(words).collect::<Vec<_>>().join(", "),
+        Value::Integer(_) | Value::Map(_) => value.to_string(),
+    }
+}
+
 /// Reads a form's type from its value.
 pub(super) fn typed<T: DeserializeOwned>(path: &Path, value: &Value) -> Result<T, CommandError> {
     let problem = |error: serde_json::Error| CommandError::Form { path: path.to_owned(), problem: error.to_string() };

@@ -37,11 +37,8 @@ pub(super) fn open_to_look(dir: &Path) -> Result<Looking, CommandError> {
         Ok(platform) => return Ok(Looking::Open(Box::new(platform))),
         Err(error) => error,
     };
-    let beside = match &error {
-        PlatformError::Open(error) => read_beside(error).is_some(),
-        PlatformError::State(StateError::InUse(_)) => true,
-        _ => false,
-    };
+    let beside = matches!(&error, PlatformError::Open(error) if read_beside(error).is_some())
+        || matches!(&error, PlatformError::State(StateError::InUse(_)));
     if !beside {
         return Err(error.into());
     }
@@ -53,8 +50,9 @@ pub(super) fn open_to_look(dir: &Path) -> Result<Looking, CommandError> {
 }
 
 /// Opens a platform to submit to it.
-pub(super) fn open_to_submit(dir: &Path) -> Result<Platform, CommandError> {
-    let platform = Platform::open(dir, PlatformOptions { untended: true, ..PlatformOptions::default() })?;
+pub(super) fn open_to_submit(dir: &Path, accept_clock: bool) -> Result<Platform, CommandError> {
+    let ledger = Options { accept_clock, ..Options::default() };
+    let platform = Platform::open(dir, PlatformOptions { ledger, untended: true, ..PlatformOptions::default() })?;
     warn_of_device(platform.ledger());
     Ok(platform)
 }

@@ -27,7 +27,7 @@ pub(super) fn sign(signing: &Sign, command: &str) -> Result<u8, CommandError> {
     }
     let records = signing.records.iter().map(|text| record_id(text)).collect::<Result<Vec<_>, _>>()?;
     check_free(signing.prove.as_deref())?;
-    let mut desk = Desk::open(&signing.dir, &signing.key, signing.json)?;
+    let mut desk = Desk::open(&signing.dir, &signing.key, signing.json, signing.accept_clock)?;
     for record in records {
         let what = what_waits(&desk, &record)?;
         let seq = desk.submit(Kind::COUNTERSIGN, record.as_bytes(), &what)?;

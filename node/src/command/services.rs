@@ -1,7 +1,7 @@
 //! Services that are built in, and those that lie in a directory.
 
 use crate::exit::CommandError;
-use annals_contracts::Service;
+use annals_contracts::{Service, ServiceError};
 use std::path::Path;
 
 /// A service's files, by name.
@@ -33,12 +33,11 @@ pub(super) fn find(name: &str) -> Result<Service, CommandError> {
 }
 
 /// A fault of a form names its file alone; say where it lies.
-fn within(error: annals_contracts::ServiceError, directory: &Path) -> CommandError {
-    use annals_contracts::ServiceError;
-    match error {
-        ServiceError::Form { path, problem } if path.is_relative() && !path.starts_with(directory) => {
-            CommandError::Service(ServiceError::Form { path: directory.join(path), problem })
-        }
-        other => other.into(),
+fn within(error: ServiceError, directory: &Path) -> CommandError {
+    if let ServiceError::Form { path, problem } = error {
+        // A path that is absolute, or begins so already, stays what it is.
+        let path = if path.starts_with(directory) { path } else { directory.join(path) };
+        return ServiceError::Form { path, problem }.into();
     }
+    error.into()
 }

@@ -26,9 +26,9 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn open(dir: &Path, key: &Path, as_json: bool) -> Result<Self, CommandError> {
+    pub(super) fn open(dir: &Path, key: &Path, as_json: bool, accept_clock: bool) -> Result<Self, CommandError> {
         let key = read_key(key)?;
-        let platform = open_to_submit(dir)?;
+        let platform = open_to_submit(dir, accept_clock)?;
         let (appender, next_nonce) = (platform.appender()?, platform.reader().next_nonce(&key.public())?);
         let dir = dir.to_owned();
         Ok(Self { platform, key, appender, next_nonce, dir, as_json, last: None, waiting: Vec::new(), refused: false })

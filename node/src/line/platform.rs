@@ -106,6 +106,9 @@ pub(crate) struct PlatformPut {
     /// With --definition: the height from which on cases begin under it; at once unless given
     #[arg(long, value_name = "HEIGHT", requires = "definition")]
     pub(crate) from_height: Option<u64>,
+    /// Take the machine's clock as it is, behind or a week ahead of the newest record; a record says so
+    #[arg(long)]
+    pub(crate) accept_clock: bool,
     /// Print one JSON object a record, with its outcome
     #[arg(long)]
     pub(crate) json: bool,
@@ -125,6 +128,9 @@ pub(crate) struct Sign {
     /// Write the proof of the outcome to a new file
     #[arg(long, value_name = "FILE")]
     pub(crate) prove: Option<PathBuf>,
+    /// Take the machine's clock as it is, behind or a week ahead of the newest record; a record says so
+    #[arg(long)]
+    pub(crate) accept_clock: bool,
     /// Print one JSON object a record, with its outcome
     #[arg(long)]
     pub(crate) json: bool,
@@ -238,6 +244,9 @@ pub(crate) enum CaseOrder {
         /// The file to make; standard output unless given
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+        /// Take the machine's clock as it is, behind or a week ahead of the newest record; a record says so
+        #[arg(long)]
+        accept_clock: bool,
     },
 }
 
@@ -271,6 +280,9 @@ pub(crate) struct Submit {
     /// Write the proof of the outcome to a new file
     #[arg(long, value_name = "FILE")]
     pub(crate) prove: Option<PathBuf>,
+    /// Take the machine's clock as it is, behind or a week ahead of the newest record; a record says so
+    #[arg(long)]
+    pub(crate) accept_clock: bool,
     /// Print one JSON object: the receipt and the outcome
     #[arg(long)]
     pub(crate) json: bool,

@@ -6,7 +6,7 @@ use crate::command::moment;
 use crate::command::table::{Table, plain};
 use crate::exit::CommandError;
 use crate::line::{CaseList, CaseOverdue};
-use annals_contracts::days::{DAY_MS, Moment};
+use annals_contracts::days::Moment;
 use annals_contracts::definition::Compiled;
 use annals_contracts::platform::{ActRow, CaseFilter, TRACE_MAX};
 use annals_contracts::workflow::Instance;
@@ -135,7 +135,7 @@ pub(super) fn overdue(overdue: &CaseOverdue) -> Result<u8, CommandError> {
         let (agency, number) = parse_case(&late.case).unwrap_or_default();
         let Some(instance) = view.case(agency, number)? else { continue };
         let compiled = view.definition_of(&instance)?;
-        let days = (late.until - late.due).div_euclid(DAY_MS) + 1;
+        let days = last_day(late.until, offset).0 - last_day(late.due, offset).0;
         if overdue.json {
             let mut object = json!(late);
             if let Some(map) = object.as_object_mut() {

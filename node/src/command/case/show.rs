@@ -1,13 +1,14 @@
 //! `annals case show`: where a case stands, and what may be done next.
 
 use super::{act_name, last_day, period_name, role_name, signer_name};
+use crate::command::form;
 use crate::command::looking::case_of;
 use crate::command::table::Table;
 use crate::exit::CommandError;
+use annals_contracts::View;
 use annals_contracts::days::{Calendar, Day, Moment};
 use annals_contracts::definition::{Compiled, CompiledTransition, SignerRule, Trigger, Unit};
 use annals_contracts::workflow::{Instance, Period};
-use annals_contracts::{Value, View};
 use serde_json::{Value as Json, json};
 use std::io::{StdoutLock, Write as _};
 
@@ -135,7 +136,7 @@ impl Shown<'_> {
         table.row(["步骤 acts".to_owned(), format!("{}, 自 since seq {}", instance.acts, instance.opened)]);
         for (name, value) in &instance.data {
             let label = definition.case.get(name).map_or_else(String::new, |field| field.label.to_string());
-            table.row([if label.is_empty() { name.clone() } else { label }, in_words(value)]);
+            table.row([if label.is_empty() { name.clone() } else { label }, form::words(value)]);
         }
         table.write(out)?;
         self.write_periods(out)?;
@@ -303,16 +304,5 @@ impl Shown<'_> {
             "possible": possible.collect::<Vec<_>>(),
             "trail": instance.trail,
         })
-    }
-}
-
-/// A value without the marks of JSON around texts.
-fn in_words(value: &Value) -> String {
-    match value {
-        Value::Text(text) => text.clone(),
-        Value::Bool(true) => "是 yes".to_owned(),
-        Value::Bool(false) => "否 no".to_owned(),
-        Value::List(items) => items.iter().map(in_words).collect::<Vec<_>>().join(", "),
-        other => other.to_string(),
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn run(submit: &Submit) -> Result<u8, CommandError> {
     check_free(submit.prove.as_deref())?;
     let attachments = submit.attach.iter().map(|one| attached(one)).collect::<Result<Vec<_>, _>>()?;
     let data = submit.data.as_deref().map(form::read).transpose()?.unwrap_or_default();
-    let mut desk = Desk::open(&submit.dir, &submit.key, submit.json)?;
+    let mut desk = Desk::open(&submit.dir, &submit.key, submit.json, submit.accept_clock)?;
     let (definition, compiled) = definition_of(&desk.platform, submit)?;
     let data = with_fields(data, submit, compiled.as_deref())?;
     let act = Act {

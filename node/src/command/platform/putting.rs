@@ -18,7 +18,7 @@ pub(super) fn run(put: &PlatformPut) -> Result<u8, CommandError> {
     let path = [&put.registry, &put.policy, &put.definition].into_iter().flatten().next();
     let Some(path) = path else { return Err(CommandError::Usage("say --registry, --policy or --definition")) };
     let value = form::read(path)?;
-    let mut desk = Desk::open(&put.dir, &put.key, put.json)?;
+    let mut desk = Desk::open(&put.dir, &put.key, put.json, put.accept_clock)?;
     if put.registry.is_some() {
         // One after the other: what an entry leaves out may be what the one before it says.
         for entry in entries(path, value)? {
@@ -80,22 +80,17 @@ fn wrong(path: &Path, problem: impl Into<String>) -> CommandError {
 }
 
 fn map_of(path: &Path, value: Value) -> Result<Map, CommandError> {
-    match value {
-        Value::Map(map) => Ok(map),
-        other => Err(wrong(path, format!("must be a map of fields, not {}", other.type_name()))),
+    if let Value::Map(map) = value {
+        return Ok(map);
     }
+    Err(wrong(path, format!("must be a map of fields, not {}", value.type_name())))
 }
 
 /// The entries of a file: one, a list, or tables named `entry`.
 fn entries(path: &Path, value: Value) -> Result<Vec<Map>, CommandError> {
-    let list = match value {
-        Value::List(list) => list,
-        Value::Map(mut map) if map.len() == 1 && map.contains_key("entry") => match map.remove("entry") {
-            Some(Value::List(list)) => list,
-            other => other.into_iter().collect(),
-        },
-        one => vec![one],
-    };
+    let tables = value.as_map().filter(|map| map.len() == 1).and_then(|map| map.get("entry"));
+    let value = tables.cloned().unwrap_or(value);
+    let list = if let Value::List(list) = value { list } else { vec![value] };
     if list.is_empty() {
         return Err(wrong(path, "holds no entry"));
     }

@@ -1,12 +1,13 @@
 //! `annals platform show`: what a platform is, and what its registries and grants say.
 
 use super::putting::proposal_name;
+use crate::command::form;
 use crate::command::looking::open_to_look;
 use crate::command::table::{Table, plain};
 use crate::exit::CommandError;
 use crate::line::PlatformShow;
 use annals_contracts::administration::Proposal;
-use annals_contracts::days::Moment;
+use annals_contracts::days::{Day, Moment};
 use annals_contracts::message::{EntryStatus, Grant};
 use annals_contracts::registry::{Entry, RegistryType};
 use annals_contracts::value::INTEGER_MAX;
@@ -39,6 +40,12 @@ fn moment(time_ms: i64, offset_minutes: i64) -> String {
     }
 }
 
+/// The end of a validity: its last day where it ends with a day.
+fn end(time_ms: i64, offset_minutes: i64) -> String {
+    let last = Day::of(time_ms.saturating_sub(1), offset_minutes);
+    if last.end_ms(offset_minutes) == time_ms { last.to_string() } else { moment(time_ms, offset_minutes) }
+}
+
 fn status(entry: &Entry, now_ms: i64, offset_minutes: i64) -> String {
     match (entry.form.status, entry.invalid_at(now_ms, offset_minutes)) {
         (EntryStatus::Suspended, _) => "停用 suspended",
@@ -59,18 +66,9 @@ fn entry_json(entry: &Entry, problem: Option<&str>) -> serde_json::Value {
     object
 }
 
-/// The fields of an entry in a line: texts as they are, lists with commas.
+/// The fields of an entry in a line.
 fn in_a_line(data: &Value) -> String {
-    let one = |value: &Value| match value {
-        Value::Text(text) => text.clone(),
-        Value::List(items) => items
-            .iter()
-            .map(|item| item.as_text().map_or_else(|| item.to_string(), str::to_owned))
-            .collect::<Vec<_>>()
-            .join(","),
-        other => other.to_string(),
-    };
-    let fields = data.as_map().into_iter().flatten().map(|(name, value)| format!("{name}={}", one(value)));
+    let fields = data.as_map().into_iter().flatten().map(|(name, value)| format!("{name}={}", form::words(value)));
     fields.collect::<Vec<_>>().join(" ")
 }
 
@@ -98,7 +96,7 @@ fn registry_entries(
             writeln!(out, "{}", entry_json(&entry, problem))?;
             continue;
         }
-        let until = moment(entry.form.until, offset);
+        let until = end(entry.form.until, offset);
         // Longer lists are for --json.
         let data: String = in_a_line(&entry.form.data).chars().take(120).collect();
         table.row([id, status(&entry, now, offset), entry.form.version.to_string(), until, data]);
@@ -133,11 +131,10 @@ fn entry(
     table.row(["状态 status".to_owned(), status(&entry, now, offset)]);
     table.row(["版本 version".to_owned(), format!("{}, seq {}", entry.form.version, entry.seq)]);
     table.row(["自 from".to_owned(), moment(entry.form.from, offset)]);
-    table.row(["至 until".to_owned(), moment(entry.form.until, offset)]);
+    table.row(["至 until".to_owned(), end(entry.form.until, offset)]);
     for (name, value) in entry.form.data.as_map().into_iter().flatten() {
         let label = form.fields.get(name).map(|field| field.label.to_string()).filter(|label| !label.is_empty());
-        let text = value.as_text().map_or_else(|| value.to_string(), str::to_owned);
-        table.row([label.unwrap_or_else(|| name.clone()), text]);
+        table.row([label.unwrap_or_else(|| name.clone()), form::words(value)]);
     }
     table.write(out)?;
     Ok(0)
@@ -159,7 +156,7 @@ fn grants(out: &mut StdoutLock<'_>, view: &View, action: &str, show: &PlatformSh
     let offset = view.administration()?.utc_offset_minutes;
     let mut table = Table::new(["角色 role", "机关 agency", "步骤 acts", "自 from", "至 until"]);
     for Grant { acts, agency, from, role, until } in &policy.grants {
-        table.row([role.clone(), agency.clone(), acts.join(","), moment(*from, offset), moment(*until, offset)]);
+        table.row([role.clone(), agency.clone(), acts.join(","), moment(*from, offset), end(*until, offset)]);
     }
     writeln!(out, "授权 grants on {}, version {}, seq {}", plain(action), policy.version, policy.seq)?;
     table.write(out)?;
