@@ -36,6 +36,8 @@ impl Platform {
 
 impl Core {
     fn prove(&self, seq: u64) -> Result<OutcomeProof, PlatformError> {
+        // Nobody waits for a record that is not there.
+        self.reader.get(seq)?;
         while !self.progress.wait_past(seq, super::APPLY_WAIT)? {}
         let none = || PlatformError::Proof(format!("record {seq} is none of the contracts', so it has no outcome"));
         let row = self.state.row(&keys::outcome_row(seq))?.ok_or_else(none)?;
