@@ -108,7 +108,7 @@ pub fn check_state(path: &Path, reader: &Reader, progress: impl FnMut(u64)) -> R
     let stored = StateWriter::open(&Files::of(path).state(), &StateOptions { check: true, ..StateOptions::default() })?;
     let fresh = StateWriter::in_memory(&StateOptions::default())?;
     let until = stored.reader().applied().next_seq;
-    replay(reader, fresh, until, Some(&stored.reader()), progress)
+    Ok(replay(reader, fresh, until, Some(&stored.reader()), progress)?.0)
 }
 
 /// Makes state again from the log, in place of what is stored.
@@ -120,17 +120,17 @@ pub fn rebuild_state(path: &Path, reader: &Reader, progress: impl FnMut(u64)) ->
     let files = Files::of(path);
     files.remove_state()?;
     let writer = StateWriter::open(&files.state(), &StateOptions::default())?;
-    replay(reader, writer, reader.next_seq(), None, progress)
+    Ok(replay(reader, writer, reader.next_seq(), None, progress)?.0)
 }
 
-/// Applies the blocks below a seq.
+/// Applies the blocks below a seq. The store is open as long as the applier lives.
 pub(super) fn replay(
     reader: &Reader,
     writer: StateWriter,
     until: u64,
     compare: Option<&State>,
     mut progress: impl FnMut(u64),
-) -> Result<StateCheck, PlatformError> {
+) -> Result<(StateCheck, Applier), PlatformError> {
     let state = writer.reader();
     let mut applier = Applier::new(writer, Arc::new(Library::default()));
     let mut check = StateCheck { blocks: 0, records: 0, root: StateRoot::empty(), differs_at: None };
@@ -164,5 +164,5 @@ pub(super) fn replay(
     take(&mut block)?;
     applier.commit()?;
     check.root = state.applied().root;
-    Ok(check)
+    Ok((check, applier))
 }

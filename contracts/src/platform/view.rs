@@ -6,6 +6,7 @@
 use super::{PlatformError, files};
 use crate::administration::{self, Platform as Administration};
 use crate::draft::{At, Draft, Layer, Stop};
+use crate::host::Applier;
 use crate::library::Library;
 use crate::state::{Applied, State, StateOptions, StateWriter};
 use annals::{ManualClock, Reader};
@@ -20,6 +21,8 @@ pub struct View {
     pub(super) state: State,
     pub(super) library: Arc<Library>,
     pub(super) clock: Option<ManualClock>,
+    /// Of a state that was made for it: keeps the store open.
+    pub(super) own: Option<Arc<Applier>>,
 }
 
 impl View {
@@ -36,9 +39,10 @@ impl View {
         }
         let writer = StateWriter::in_memory(&StateOptions::default())?;
         let state = writer.reader();
-        files::replay(reader, writer, reader.next_seq(), None, progress)?;
+        let (_, applier) = files::replay(reader, writer, reader.next_seq(), None, progress)?;
         let library = Arc::new(Library::default());
-        Ok(Self { path: path.to_owned(), reader: reader.clone(), state, library, clock: None })
+        let own = Some(Arc::new(applier));
+        Ok(Self { path: path.to_owned(), reader: reader.clone(), state, library, clock: None, own })
     }
 
     /// Its state, through whatever block was applied.
