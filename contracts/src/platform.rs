@@ -248,7 +248,7 @@ impl Platform {
             state: state.clone(),
             library: Arc::clone(&library),
             clock: options.ledger.clock.clone(),
-            own: None,
+            _store: None,
         };
         let core = Core {
             reader,

@@ -22,7 +22,7 @@ pub struct View {
     pub(super) library: Arc<Library>,
     pub(super) clock: Option<ManualClock>,
     /// Of a state that was made for it: keeps the store open.
-    pub(super) own: Option<Arc<Applier>>,
+    pub(super) _store: Option<Arc<Applier>>,
 }
 
 impl View {
@@ -41,8 +41,8 @@ impl View {
         let state = writer.reader();
         let (_, applier) = files::replay(reader, writer, reader.next_seq(), None, progress)?;
         let library = Arc::new(Library::default());
-        let own = Some(Arc::new(applier));
-        Ok(Self { path: path.to_owned(), reader: reader.clone(), state, library, clock: None, own })
+        let _store = Some(Arc::new(applier));
+        Ok(Self { path: path.to_owned(), reader: reader.clone(), state, library, clock: None, _store })
     }
 
     /// Its state, through whatever block was applied.
