@@ -10,7 +10,7 @@ use crate::keys;
 use crate::outcome::{entry_hash, root_of_path};
 use crate::state::{Sha256Hash, StateProof};
 use crate::value::Value;
-use annals::{Hex, ReceiptJson, StateRoot, StateRootRecord, Vkey, parse_hex};
+use annals::{Disclosure, Hex, ReceiptJson, StateRoot, StateRootRecord, Vkey, parse_hex};
 use serde::{Deserialize, Serialize};
 
 /// What the first field says.
@@ -282,6 +282,10 @@ fn receipt(value: &Value, which: &'static str, vkey: &Vkey) -> Result<ReceiptJso
     let wrong = |problem: String| OutcomeProofError::Receipt { which, problem };
     let text = String::from_utf8(value.encode()).map_err(|error| wrong(error.to_string()))?;
     let json = ReceiptJson::parse(&text).map_err(|error| wrong(error.to_string()))?;
+    // No step verifies it, so it could be anything.
+    if json.disclosure != Disclosure::None {
+        return Err(wrong("it discloses a salt or an item, which has no place in a proof of an outcome".to_owned()));
+    }
     json.receipt.verify(vkey).map_err(|(_, error)| wrong(error.to_string()))?;
     Ok(json)
 }

@@ -6,7 +6,7 @@ use crate::outcome::{entry_hash, list_path};
 use crate::proof::{ListPlace, OutcomeProof, Parts, engine_root};
 use crate::state::{Applied, Proven, Sha256Hash, StateRoot};
 use crate::value::Value;
-use annals::{Ack, Kind, Signer as _, StateRootRecord};
+use annals::{Ack, Disclosure, Kind, ReceiptJson, Signer as _, StateRootRecord};
 use std::time::Duration;
 
 /// How often proving begins anew because records were applied meanwhile.
@@ -75,8 +75,9 @@ impl Core {
     }
 
     fn receipt(&self, seq: u64) -> Result<Value, PlatformError> {
-        let text =
-            self.reader.prove_json(seq, None)?.encode().map_err(|error| PlatformError::Proof(error.to_string()))?;
+        // What became of a record is shown, not what it says: its salt would let others confirm what they guess.
+        let receipt = ReceiptJson { disclosure: Disclosure::None, ..self.reader.prove_json(seq, None)? };
+        let text = receipt.encode().map_err(|error| PlatformError::Proof(error.to_string()))?;
         Value::parse_loose(text.as_bytes()).map_err(|error| PlatformError::Proof(error.to_string()))
     }
 
