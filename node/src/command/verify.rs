@@ -24,7 +24,7 @@ pub(crate) fn run(path: &Path, payload: Option<&Path>, ledger_key: &str) -> Resu
     let text = read_file(path, limits::RECEIPT_JSON_SIZE_MAX.max(OUTCOME_PROOF_SIZE_MAX))?;
     let text = std::str::from_utf8(&text).unwrap_or_default();
     if OutcomeProof::is_one(text) {
-        return outcome::run(path, text, payload, &vkey);
+        return outcome::run(path, text, payload.is_some(), &vkey);
     }
     let json = ReceiptJson::parse(text)
         .map_err(|source: ReceiptJsonError| CommandError::Receipt { path: path.to_owned(), source })?;

@@ -1,17 +1,20 @@
 //! The proof of an outcome, step by step: what became of a record, and that it was ordered.
 
 use super::tell;
-use crate::command::read_file;
 use crate::command::table::plain;
 use crate::exit::{CommandError, NEGATIVE};
-use annals::{ReceiptJson, Vkey, limits};
+use annals::Vkey;
 use annals_contracts::{OutcomeProof, ProofStep, Value};
 use std::io::{StdoutLock, Write as _};
 use std::path::Path;
 
-pub(super) fn run(path: &Path, text: &str, payload: Option<&Path>, vkey: &Vkey) -> Result<u8, CommandError> {
+pub(super) fn run(path: &Path, text: &str, with_payload: bool, vkey: &Vkey) -> Result<u8, CommandError> {
+    if with_payload {
+        return Err(CommandError::Usage(
+            "the proof of an outcome does not show what was recorded; give --payload with the record's receipt",
+        ));
+    }
     let proof = OutcomeProof::parse(text).map_err(|source| CommandError::Proof { path: path.to_owned(), source })?;
-    let payload = payload.map(|path| read_file(path, limits::PAYLOAD_SIZE_MAX)).transpose()?;
     let mut out = std::io::stdout().lock();
     let mut holds = true;
     for step in ProofStep::ALL {
@@ -19,29 +22,15 @@ pub(super) fn run(path: &Path, text: &str, payload: Option<&Path>, vkey: &Vkey) 
         holds &= result.is_ok();
         tell(&mut out, step.words(), result.err().map(|error| error.to_string()))?;
     }
-    if let Some(payload) = &payload {
-        let failure = payload_failure(&proof, payload);
-        holds &= failure.is_none();
-        tell(&mut out, "the file is what the author signed", failure)?;
-    }
     if !holds {
         writeln!(out, "REFUSED this proof does not show what it says; ask the platform for it again")?;
         return Ok(NEGATIVE);
     }
-    conclude(&mut out, &proof, vkey, payload.is_some())?;
+    conclude(&mut out, &proof, vkey)?;
     Ok(0)
 }
 
-/// Why a file is not what the record's author signed; none if it is.
-fn payload_failure(proof: &OutcomeProof, payload: &[u8]) -> Option<String> {
-    let receipt = String::from_utf8(proof.receipt.encode()).unwrap_or_default();
-    match ReceiptJson::parse(&receipt) {
-        Ok(receipt) => receipt.verify_payload(payload).err().map(|error| error.to_string()),
-        Err(error) => Some(error.to_string()),
-    }
-}
-
-fn conclude(out: &mut StdoutLock<'_>, proof: &OutcomeProof, vkey: &Vkey, payload: bool) -> Result<(), CommandError> {
+fn conclude(out: &mut StdoutLock<'_>, proof: &OutcomeProof, vkey: &Vkey) -> Result<(), CommandError> {
     let text = |name: &str| proof.outcome.get(name).and_then(Value::as_text).unwrap_or_default();
     let about: Vec<_> = proof.outcome.get("about").and_then(Value::as_list).unwrap_or_default().iter().collect();
     let about: Vec<_> = about.into_iter().filter_map(Value::as_text).collect();
@@ -54,9 +43,7 @@ fn conclude(out: &mut StdoutLock<'_>, proof: &OutcomeProof, vkey: &Vkey, payload
     };
     writeln!(out, "GOOD    the record of seq {seq} of {}, in block {height}, {}", vkey.origin(), plain(&outcome))?;
     writeln!(out, "        record {}", plain(text("record")))?;
-    if !payload {
-        writeln!(out, "unshown what was recorded: give the record's payload with --payload")?;
-    }
+    writeln!(out, "unshown what was recorded: verify the record's receipt with --payload")?;
     writeln!(out, "unshown that the host applied the contracts rightly: replay the ledger with `annals state check`")?;
     writeln!(out, "unshown that others see the same ledger: compare checkpoints with a witness")?;
     Ok(writeln!(out, "unshown what became of it later: a case goes on")?)
