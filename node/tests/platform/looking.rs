@@ -119,5 +119,14 @@ fn state_is_checked_and_made_again() {
     assert!(damaged.code == 1 && damaged.err.contains("annals state rebuild"), "{}", damaged.err);
     town.run(&words("state rebuild city")).good();
     assert_eq!(town.show("SJ/1")["state"], "registered");
+    // The state of another platform, put in place of this one's.
+    let init = ["platform", "init", "other", "--service", "enforcement", "--development", "--segment-size", "2097152"];
+    town.run(&[&init[..], &["--admin", &town.id("root")]].concat()).good();
+    std::fs::copy(town.path().join("other/contracts/state.redb"), &state).unwrap();
+    let differs = town.run(&words("state check city"));
+    assert!(differs.code == 1 && differs.out.contains("differs: from height 1 on"), "{}{}", differs.out, differs.err);
+    let differs: serde_json::Value = serde_json::from_str(&town.run(&words("state check city --json")).out).unwrap();
+    assert_eq!((&differs["sound"], &differs["differs_at"]), (&false.into(), &1.into()));
+    assert_eq!(town.show("SJ/1")["state"], "registered", "opening makes it again by itself");
     town.run(&words("state check nothing")).bad(66, &["nothing"]);
 }
