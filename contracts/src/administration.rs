@@ -130,13 +130,13 @@ impl StoredDefinition {
 
 /// An administrators' act that waits for signatures.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-struct Proposal {
+pub struct Proposal {
     /// `registry`, `policy` or `definition`.
-    kind: String,
+    pub kind: String,
     /// What it would put.
-    payload: Value,
-    /// Who has signed.
-    signers: Vec<String>,
+    pub payload: Value,
+    /// Keys of those who have signed, its author first.
+    pub signers: Vec<String>,
 }
 
 /// The platform; none before its record.
@@ -226,7 +226,7 @@ fn registry_list() -> Vec<u8> {
     b"types".to_vec()
 }
 
-fn registry_names(draft: &mut Draft<'_>) -> Result<Vec<String>, Stop> {
+pub(crate) fn registry_names(draft: &mut Draft<'_>) -> Result<Vec<String>, Stop> {
     let names: Option<Arc<Vec<String>>> = stored(draft, &registry_list())?;
     Ok(names.map(|names| names.to_vec()).unwrap_or_default())
 }
@@ -264,6 +264,7 @@ fn deploy(draft: &mut Draft<'_>, form: &DeployForm) -> Result<(), Stop> {
     }
     versions.versions.push((version, from_height));
     draft.put_bytes(keys::definition_version(&name, version), encode(&stored_definition))?;
+    draft.put_row(keys::catalog_row(&keys::definition(&name)), *b"")?;
     draft.put_bytes(keys::definition(&name), encode(&versions))?;
     draft.happened("definition.deployed", "", &[&name, &version.to_string(), &from_height.to_string()]);
     Ok(())
@@ -358,11 +359,13 @@ fn settle(draft: &mut Draft<'_>, record: &str, proposal: Proposal, threshold: u3
     let signed = u32::try_from(proposal.signers.len()).unwrap_or(u32::MAX);
     let key = keys::proposal(record);
     if signed < threshold {
+        draft.put_row(keys::catalog_row(&key), *b"")?;
         draft.put_bytes(key, encode(&proposal))?;
         return Ok(Status::Waiting(threshold - signed));
     }
     take_effect(draft, &proposal)?;
     if 1 < signed {
+        draft.remove_row(keys::catalog_row(&key))?;
         draft.remove(key)?;
     }
     Ok(Status::Accepted)

@@ -115,6 +115,18 @@ pub(crate) fn case_row(case: &[u8]) -> Key {
     [&b"c"[..], case].concat()
 }
 
+/// Rows: a key of state that people ask for without knowing its name: entries, grants, definitions, proposals.
+pub(crate) fn catalog_row(key: &[u8]) -> Key {
+    [&b"n"[..], key].concat()
+}
+
+/// The keys of state that begin with these parts, as catalog rows: where they begin, and where they end.
+pub(crate) fn catalog_range(parts: &[&str]) -> (Key, Key) {
+    let from = catalog_row(&[&join(parts)[..], &[0]].concat());
+    let to = after(&from);
+    (from, to)
+}
+
 /// Rows: a case in which a period was exceeded.
 pub(crate) fn overdue_row(case: &[u8]) -> Key {
     [&b"v"[..], case].concat()

@@ -38,7 +38,7 @@ pub use keys::{is_id, parse_case};
 pub use label::Label;
 pub use officer::Officer;
 pub use outcome::{Event, Outcome, Refused, Status};
-pub use platform::{Founding, Platform, PlatformError, PlatformOptions, SubmitError, Submitted};
+pub use platform::{Founding, Platform, PlatformError, PlatformOptions, SubmitError, Submitted, View};
 pub use proof::{ListPlace, OUTCOME_PROOF_SIZE_MAX, OutcomeProof, OutcomeProofError, ProofStep, RootRecord};
 pub use scenario::{Scenario, ScenarioError};
 pub use service::{Service, ServiceError};

@@ -8,14 +8,17 @@
 //! at intervals.
 
 mod files;
+mod listing;
 mod looking;
 mod proving;
 mod submit;
 mod tending;
+mod view;
 
-pub use files::{StateCheck, check_state, rebuild_state};
+pub use files::{StateCheck, check_state, holds_platform, rebuild_state, state_path};
 pub use looking::{ActRow, AttachedRow, CaseFilter, Overdue, TRACE_MAX, TraceLine};
 pub use submit::{SubmitError, Submitted};
+pub use view::View;
 
 use crate::administration::{Platform as Administration, PlatformForm};
 use crate::apply::Ground;
@@ -25,13 +28,14 @@ use crate::host::{Applier, Host, Progress};
 use crate::library::Library;
 use crate::message::{PLATFORM, encode};
 use crate::service::Service;
-use crate::state::{Applied, State, StateError, StateOptions, StateWriter};
+use crate::state::{State, StateError, StateOptions, StateWriter};
 use annals::{
     AuthorId, CloseError, Creation, FollowError, Following, KeyPathError, Ledger, LedgerId, ManualClock, NoAppender,
     OpenError, Options, QueryError, Reader, RecordBuilder, Refusal, SigningKey,
 };
 use files::Files;
 use parking_lot::Mutex;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -175,6 +179,7 @@ impl From<FollowError> for PlatformError {
 pub struct Platform {
     /// What its threads share, too.
     core: Arc<Core>,
+    view: View,
     following: Option<Following>,
     tender: Option<Tender>,
 }
@@ -251,6 +256,14 @@ impl Platform {
         let (applier, progress) = (Arc::clone(&host.applier), Arc::clone(&host.progress));
         let following = ledger.follow(position, host)?;
         let line = submit::HostLine::new(&ledger, &key)?;
+        let view = View {
+            path: ledger.path().to_owned(),
+            reader: reader.clone(),
+            state: state.clone(),
+            library: Arc::clone(&library),
+            clock: options.ledger.clock.clone(),
+            _store: None,
+        };
         let core = Core {
             reader,
             state,
@@ -265,7 +278,7 @@ impl Platform {
         };
         let core = Arc::new(core);
         let tender = if options.untended { None } else { Some(Tender::start(Arc::clone(&core))) };
-        let platform = Self { core, following: Some(following), tender };
+        let platform = Self { core, view, following: Some(following), tender };
         platform.catch_up()?;
         Ok(platform)
     }
@@ -280,26 +293,6 @@ impl Platform {
         self.core.ledger.id()
     }
 
-    /// Its state, through whatever block was applied.
-    pub fn state(&self) -> &State {
-        &self.core.state
-    }
-
-    /// Through where its state is applied.
-    pub fn applied(&self) -> Applied {
-        self.core.state.applied()
-    }
-
-    /// Who administers it.
-    ///
-    /// # Errors
-    ///
-    /// [`PlatformError`] if state can't be read.
-    pub fn administration(&self) -> Result<Arc<Administration>, PlatformError> {
-        let found = self.core.look(crate::administration::platform)?;
-        found.ok_or_else(|| PlatformError::NoPlatform(self.core.ledger.path().to_owned()))
-    }
-
     /// Waits until everything that is final now is applied.
     ///
     /// # Errors
@@ -307,11 +300,6 @@ impl Platform {
     /// [`PlatformError::Host`] if the host stopped.
     pub fn catch_up(&self) -> Result<(), PlatformError> {
         self.core.catch_up()
-    }
-
-    /// Reads through a draft of the newest state, which is thrown away.
-    pub(crate) fn look<T>(&self, ask: impl FnOnce(&mut Draft<'_>) -> Result<T, Stop>) -> Result<T, PlatformError> {
-        self.core.look(ask)
     }
 
     /// Stores state and closes the ledger.
@@ -343,6 +331,15 @@ impl Platform {
     }
 }
 
+/// A platform is looked at as any view of one is.
+impl Deref for Platform {
+    type Target = View;
+
+    fn deref(&self) -> &View {
+        &self.view
+    }
+}
+
 impl Drop for Platform {
     fn drop(&mut self) {
         // Who wants to know how it went calls `close`.
@@ -360,21 +357,11 @@ impl Core {
 
     /// Where and when a record would be applied that is ordered now.
     fn now(&self) -> At {
-        let applied = self.state.applied();
-        let time_ms = self
-            .clock
-            .as_ref()
-            .map_or_else(tending::wall_ms, |clock| i64::try_from(clock.now_ms()).unwrap_or(i64::MAX));
-        At { seq: self.reader.next_seq(), height: applied.height + 1, time_ms }
+        view::now(&self.reader, &self.state, self.clock.as_ref())
     }
 
     fn look<T>(&self, ask: impl FnOnce(&mut Draft<'_>) -> Result<T, Stop>) -> Result<T, PlatformError> {
-        let block = Layer::default();
-        let mut draft = Draft::new(&self.state, &self.library, &block, self.now());
-        ask(&mut draft).map_err(|stop| match stop {
-            Stop::Broken(error) => PlatformError::Host(error),
-            Stop::Refused(refused) => PlatformError::Founding(refused),
-        })
+        view::look(&self.state, &self.library, self.now(), ask)
     }
 
     fn catch_up(&self) -> Result<(), PlatformError> {

@@ -85,7 +85,9 @@ pub(crate) fn put(draft: &mut Draft<'_>, form: &PolicyForm) -> Result<(), Stop> 
         draft.put_bytes(keys::policy(&old_version(&form.action, before.version)), encode(before.as_ref()))?;
     }
     let policy = Policy { grants: form.grants.clone(), seq: draft.at.seq, version: form.version };
-    draft.put_bytes(keys::policy(&form.action), encode(&policy))?;
+    let key = keys::policy(&form.action);
+    draft.put_row(keys::catalog_row(&key), *b"")?;
+    draft.put_bytes(key, encode(&policy))?;
     draft.happened("policy.put", "", &[&form.action, &form.version.to_string()]);
     Ok(())
 }

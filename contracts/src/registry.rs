@@ -182,8 +182,9 @@ pub(crate) fn put(draft: &mut Draft<'_>, form: &EntryForm) -> Result<(), Stop> {
         }
         draft.put_bytes(keys::entry_version(&form.registry, &form.id, before.form.version), encode(before.as_ref()))?;
     }
-    let entry = Entry { form: form.clone(), seq: draft.at.seq };
-    draft.put_bytes(keys::entry(&form.registry, &form.id), encode(&entry))?;
+    let (entry, key) = (Entry { form: form.clone(), seq: draft.at.seq }, keys::entry(&form.registry, &form.id));
+    draft.put_row(keys::catalog_row(&key), *b"")?;
+    draft.put_bytes(key, encode(&entry))?;
     draft.happened("registry.put", "", &[&form.registry, &form.id, &form.version.to_string()]);
     Ok(())
 }

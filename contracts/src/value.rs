@@ -52,7 +52,7 @@ pub enum ValueError {
     Json(String),
     /// JSON, but written otherwise than canonical.
     #[error(
-        "not canonical from byte {at} on: keys sorted by code point and named once, no space, no needless escape; encode it with `annals case encode`"
+        "not canonical from byte {at} on: keys sorted by code point and named once, no space, no needless escape; `annals case submit` encodes it so"
     )]
     NotCanonical {
         /** The first byte that differs from the canonical encoding. */

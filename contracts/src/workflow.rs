@@ -15,7 +15,7 @@ pub use instance::{Instance, Late, OpenTask, Pending, Period};
 
 use crate::administration::{StoredDefinition, Versions, stored};
 use crate::days::{DAY_MS, Day};
-use crate::definition::{Compiled, CompiledTransition, Trigger};
+use crate::definition::{Compiled, CompiledTransition, SignerRule, Trigger};
 use crate::draft::{Draft, Stop, damaged, over_budget};
 use crate::guard::{Budget, Guard, GuardError};
 use crate::keys;
@@ -238,7 +238,27 @@ fn check(draft: &mut Draft<'_>, step: &Step<'_>, instance: &Instance) -> Result<
         return Err(Refused::new("workflow.hold", &[hold], words).into());
     }
     let variables = check_guards(draft, step.transition, variables)?;
-    Ok((missing, variables))
+    Ok((u32::try_from(missing.len()).unwrap_or(u32::MAX), variables))
+}
+
+/// Whose signatures the act is missing that waits in a case; none if nothing waits, or it would be refused now.
+pub(crate) fn missing_signers(draft: &mut Draft<'_>, instance: &Instance) -> Result<Vec<SignerRule>, Stop> {
+    let Some(pending) = &instance.pending else { return Ok(Vec::new()) };
+    let compiled = compiled(draft, &instance.definition, instance.version)?;
+    let Some(transition) = compiled.transition(&pending.act.act) else { return Ok(Vec::new()) };
+    let mut officers = Vec::new();
+    for signer in pending.signers.iter().filter_map(|signer| signer.parse().ok()) {
+        match Officer::of_key(draft, &signer) {
+            Ok(officer) => officers.push(officer),
+            Err(Stop::Refused(_)) => return Ok(Vec::new()),
+            Err(stop) => return Err(stop),
+        }
+    }
+    match signing::missing(draft, instance, &compiled, transition, &pending.act, &officers) {
+        Ok(missing) => Ok(missing.into_iter().cloned().collect()),
+        Err(Stop::Refused(_)) => Ok(Vec::new()),
+        Err(stop) => Err(stop),
+    }
 }
 
 /// What guards see, by name.

@@ -4,21 +4,30 @@ mod append;
 mod author;
 mod backup;
 mod bench;
+mod case;
 mod check;
 mod demo;
 mod doctor;
+mod form;
 mod info;
 mod init;
 mod input;
 mod job;
 mod keygen;
 mod log;
+mod looking;
+mod moment;
+mod platform;
 mod progress;
 mod reopen;
 mod repair;
 mod scenario;
 mod scrub;
+pub(crate) mod services;
 mod show;
+mod state;
+mod submitting;
+mod table;
 mod verify;
 
 use crate::exit::CommandError;
@@ -52,6 +61,9 @@ pub(crate) fn run(command: Command) -> Result<u8, CommandError> {
         Command::Checkpoint { dir, out } => show::checkpoint(&dir, out.as_deref()),
         Command::Doctor { dir, json } => doctor::run(dir.as_deref(), json),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Platform { order } => platform::run(&order),
+        Command::Case { order } => case::run(&order),
+        Command::State { order } => state::run(&order),
         Command::Scenario { order: ScenarioOrder::Run(run) } => scenario::run(&run),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -1,6 +1,6 @@
 //! Exit codes and the one error type that commands end with.
 //!
-//! 0 done · 1 a negative finding or refused input · 2 shorter than the checkpoint · 64 usage · 66 no such file or seq · 73 would
+//! 0 done · 1 a negative finding or refused input · 2 shorter than the checkpoint · 64 usage · 66 no such file, seq or case · 73 would
 //! overwrite · 74 I/O or halted · 75 held by another or full · 77 permissions of a key. Words go to stderr, once, in `main`.
 
 use annals::{
@@ -8,7 +8,9 @@ use annals::{
     KeyPathError, ManifestError, NoAppender, OpenError, QueryError, ReadError, ReceiptJsonError, RecoveryError,
     Refusal, RepairError, RestoreError, ScrubError, VkeyError,
 };
-use annals_contracts::{PlatformError, ScenarioError, ServiceError, SubmitError};
+use annals_contracts::outcome::Refused;
+use annals_contracts::state::StateError;
+use annals_contracts::{HostError, OutcomeProofError, PlatformError, ScenarioError, ServiceError, SubmitError};
 use std::io;
 use std::path::PathBuf;
 
@@ -71,12 +73,6 @@ pub(crate) enum CommandError {
     Build(#[from] BuildError),
     #[error(transparent)]
     Appender(#[from] NoAppender),
-    #[error(transparent)]
-    Platform(#[from] PlatformError),
-    #[error(transparent)]
-    Submit(#[from] SubmitError),
-    #[error(transparent)]
-    Service(#[from] ServiceError),
     #[error("job file {}: {reason}", path.display())]
     Job { path: PathBuf, reason: &'static str },
     #[error(transparent)]
@@ -87,6 +83,20 @@ pub(crate) enum CommandError {
     Bench(&'static str),
     #[error("{0}")]
     Usage(&'static str),
+    #[error("{0}")]
+    Wrong(String),
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    #[error("refused ({code}): {0}", code = .0.code)]
+    Refused(#[from] Refused),
+    #[error("{}: {problem}", path.display())]
+    Form { path: PathBuf, problem: String },
+    #[error("{}: {source}", path.display())]
+    Proof { path: PathBuf, source: OutcomeProofError },
+    #[error("{0}")]
+    NotFound(String),
     #[error(
         "the run may need {needed_mib} MiB in {}, where {free_mib} MiB are free; say fewer --seconds, or another --dir",
         dir.display()
@@ -102,8 +112,13 @@ impl CommandError {
             Self::Scenario(error) => scenario_code(error),
             Self::NoScenario(_) => NO_INPUT,
             Self::Key(error) => key_code(error),
-            Self::Vkey(_) | Self::Author { .. } | Self::Job { .. } | Self::Usage(_) => USAGE,
-            Self::Platform(_) | Self::Submit(_) | Self::Service(_) => NEGATIVE,
+            Self::Vkey(_) | Self::Author { .. } | Self::Job { .. } => USAGE,
+            Self::Usage(_) | Self::Wrong(_) => USAGE,
+            Self::Platform(error) => platform_code(error),
+            Self::Service(ServiceError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => NO_INPUT,
+            Self::Service(ServiceError::Read { .. }) => IO,
+            Self::Service(_) | Self::Refused(_) | Self::Form { .. } | Self::Proof { .. } => NEGATIVE,
+            Self::NotFound(_) => NO_INPUT,
             Self::Receipt { .. } | Self::TooLarge { .. } | Self::Build(_) | Self::Bench(_) => NEGATIVE,
             Self::Open(error) => open_code(error),
             Self::Query(QueryError::NotFound { .. }) => NO_INPUT,
@@ -133,6 +148,41 @@ impl CommandError {
             | Self::Repair(_)
             | Self::Close(_) => IO,
         }
+    }
+}
+
+impl From<SubmitError> for CommandError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Refused(refused) => Self::Refused(refused),
+            SubmitError::Ledger(refusal) => Self::Refusal(refusal),
+            SubmitError::Platform(error) => Self::Platform(error),
+            other => Self::Output(io::Error::other(other)),
+        }
+    }
+}
+
+fn platform_code(error: &PlatformError) -> u8 {
+    match error {
+        PlatformError::Open(error) => open_code(error),
+        PlatformError::Query(QueryError::NotFound { .. }) | PlatformError::NoPlatform(_) => NO_INPUT,
+        PlatformError::Key(error) => key_code(error),
+        PlatformError::State(error) => state_code(error),
+        PlatformError::Host(HostError::State(error)) => state_code(error),
+        PlatformError::Refusal(refusal) => refusal_code(refusal),
+        PlatformError::File { source, .. } if is_full(source) => TRY_LATER,
+        PlatformError::Founding(_) | PlatformError::Build(_) | PlatformError::Proof(_) => NEGATIVE,
+        PlatformError::Appender(_) => TRY_LATER,
+        PlatformError::Query(_) | PlatformError::Host(_) | PlatformError::Follow(_) | PlatformError::Close(_) | _ => IO,
+    }
+}
+
+fn state_code(error: &StateError) -> u8 {
+    match error {
+        StateError::InUse(_) => TRY_LATER,
+        StateError::Damaged { .. } | StateError::Missing(_) => NEGATIVE,
+        StateError::Open { source, .. } if is_full(source) => TRY_LATER,
+        StateError::Open { .. } | StateError::Store(_) | _ => IO,
     }
 }
 

@@ -1,5 +1,12 @@
 //! The command line: what can be asked, and the help that teaches it.
 
+mod platform;
+
+pub(crate) use platform::{
+    CaseList, CaseOrder, CaseOverdue, PlatformInit, PlatformOrder, PlatformPut, PlatformShow, Sign, StateOrder,
+    StateTarget, Submit,
+};
+
 use annals::Vkey;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -94,15 +101,17 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Check a receipt offline, step by step
+    /// Check a receipt, or the proof of an outcome, offline and step by step
     ///
-    /// Needs the receipt and the ledger's vkey, which `annals init` printed and its operator publishes; no ledger,
-    /// no network. Says what holds, and what a receipt does not show. Exit 0 if all holds, 1 if not.
+    /// Needs the receipt or proof and the ledger's vkey, which `annals init` printed and its operator publishes; no ledger,
+    /// no network. Says what holds, and what is not shown. Exit 0 if all holds, 1 if not. A proof that a record was
+    /// refused holds like any other: the last lines say which.
     ///
     ///   annals verify receipt.json --payload notice.pdf --ledger-key 'annals.example/demo+1a2b3c4d+AQ...'
+    ///   annals verify outcome.json --ledger-key 'example.gov/city+1a2b3c4d+AQ...'
     #[command(verbatim_doc_comment)]
     Verify {
-        /// The receipt: a JSON object
+        /// The receipt or the proof of an outcome: a JSON object
         receipt: PathBuf,
         /// The original file that was recorded; for a whole bundle, its items a line each
         #[arg(long, value_name = "FILE")]
@@ -238,6 +247,21 @@ pub(crate) enum Command {
     ///   annals bench --mode records --bad 1000
     #[command(verbatim_doc_comment)]
     Bench(Bench),
+    /// Make and administer a platform: a ledger with the contracts of a service on it
+    Platform {
+        #[command(subcommand)]
+        order: PlatformOrder,
+    },
+    /// Act in the cases of a platform, look at them, and prove what became of a record
+    Case {
+        #[command(subcommand)]
+        order: CaseOrder,
+    },
+    /// Check or rebuild the state of a platform, which is derived from its log
+    State {
+        #[command(subcommand)]
+        order: StateOrder,
+    },
     /// Requirements that can be run
     Scenario {
         #[command(subcommand)]
@@ -343,9 +367,9 @@ pub(crate) struct ScenarioRun {
     /// Scenarios, or directories that are searched for them: files *.toml that name a row
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// The service to run them on, by its directory or its name in services/; the one that they lie in unless given
+    /// The service to run them on, by its name, if it is built in, or its directory; the one that they lie in unless given
     #[arg(long, value_name = "NAME_OR_DIR")]
-    pub(crate) service: Option<PathBuf>,
+    pub(crate) service: Option<String>,
     /// Write a report of requirements, their steps and whether they hold, in Markdown
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,

@@ -3,7 +3,6 @@
 mod command;
 mod exit;
 mod line;
-mod services;
 
 use clap::Parser as _;
 use std::process::ExitCode;

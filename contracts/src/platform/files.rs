@@ -56,8 +56,17 @@ impl Files {
     }
 }
 
+/// Where the state of the platform in a directory is stored.
+pub fn state_path(path: &Path) -> PathBuf {
+    Files::of(path).state()
+}
+
 /// Whether the record of seq 1 begins a platform.
-pub(super) fn holds_platform(reader: &Reader) -> Result<bool, PlatformError> {
+///
+/// # Errors
+///
+/// [`PlatformError`] if the ledger can't be read.
+pub fn holds_platform(reader: &Reader) -> Result<bool, PlatformError> {
     match reader.get(1) {
         Ok(record) => Ok(record.head()?.kind == PLATFORM),
         Err(QueryError::NotFound { .. }) => Ok(false),
@@ -101,7 +110,7 @@ pub fn check_state(path: &Path, reader: &Reader, progress: impl FnMut(u64)) -> R
     let stored = StateWriter::open(&Files::of(path).state(), &StateOptions { check: true, ..StateOptions::default() })?;
     let fresh = StateWriter::in_memory(&StateOptions::default())?;
     let until = stored.reader().applied().next_seq;
-    replay(reader, fresh, until, Some(&stored.reader()), progress)
+    Ok(replay(reader, fresh, until, Some(&stored.reader()), progress)?.0)
 }
 
 impl Platform {
@@ -117,7 +126,7 @@ impl Platform {
         self.catch_up()?;
         let fresh = StateWriter::in_memory(&StateOptions::default())?;
         let until = self.applied().next_seq;
-        replay(&self.core.reader, fresh, until, Some(self.state()), progress)
+        replay(&self.core.reader, fresh, until, Some(self.state()), progress).map(|(check, _)| check)
     }
 }
 
@@ -130,17 +139,17 @@ pub fn rebuild_state(path: &Path, reader: &Reader, progress: impl FnMut(u64)) ->
     let files = Files::of(path);
     files.remove_state()?;
     let writer = StateWriter::open(&files.state(), &StateOptions::default())?;
-    replay(reader, writer, reader.next_seq(), None, progress)
+    Ok(replay(reader, writer, reader.next_seq(), None, progress)?.0)
 }
 
-/// Applies the blocks below a seq.
-fn replay(
+/// Applies the blocks below a seq. The store is open as long as the applier lives.
+pub(super) fn replay(
     reader: &Reader,
     writer: StateWriter,
     until: u64,
     compare: Option<&State>,
     mut progress: impl FnMut(u64),
-) -> Result<StateCheck, PlatformError> {
+) -> Result<(StateCheck, Applier), PlatformError> {
     let state = writer.reader();
     let mut applier = Applier::new(writer, Arc::new(Library::default()));
     let mut check = StateCheck { blocks: 0, height: 0, records: 0, root: empty_root(), differs_at: None };
@@ -175,7 +184,7 @@ fn replay(
     take(&mut block)?;
     applier.commit()?;
     check.root = state.applied().root;
-    Ok(check)
+    Ok((check, applier))
 }
 
 #[cfg(test)]
@@ -208,7 +217,8 @@ mod tests {
         assert_eq!((check.differs_at, check.height, check.root), (None, 2, ours.applied().root));
         // Another host's key stands in the other's state from its first record on.
         let fresh = StateWriter::in_memory(&StateOptions::default()).unwrap();
-        let check = replay(&ours.core.reader, fresh, ours.applied().next_seq, Some(other.state()), |_| ()).unwrap();
+        let (check, _) =
+            replay(&ours.core.reader, fresh, ours.applied().next_seq, Some(other.state()), |_| ()).unwrap();
         assert_eq!(check.differs_at, Some(1));
     }
 }

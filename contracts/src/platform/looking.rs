@@ -1,11 +1,11 @@
 //! Looking: cases and what they hang on, from state and the rows beside it.
 
-use super::{Platform, PlatformError};
+use super::{PlatformError, View};
 use crate::definition::Compiled;
 use crate::keys;
 use crate::policy::{self, Policy};
 use crate::registry::{self, Entry};
-use crate::state::StateError;
+use crate::state::{State, StateError};
 use crate::value::Value;
 use crate::workflow::{self, Instance};
 use serde::{Deserialize, Serialize};
@@ -96,7 +96,7 @@ pub struct TraceLine {
     pub act: ActRow,
 }
 
-impl Platform {
+impl View {
     /// A case, by agency and number.
     ///
     /// # Errors
@@ -106,7 +106,7 @@ impl Platform {
         self.instance(&keys::case(agency, number))
     }
 
-    fn instance(&self, key: &[u8]) -> Result<Option<Instance>, PlatformError> {
+    pub(super) fn instance(&self, key: &[u8]) -> Result<Option<Instance>, PlatformError> {
         let bytes = self.state().get(key)?;
         let read = |bytes: &[u8]| Instance::read(bytes).map_err(|problem| StateError::damaged(key, &problem));
         Ok(bytes.map(|bytes| read(&bytes)).transpose()?)
@@ -163,7 +163,7 @@ impl Platform {
     }
 
     /// Hands the keys of rows of a range on until one is enough.
-    fn each_row(
+    pub(super) fn each_row(
         &self,
         mut from: Vec<u8>,
         to: &[u8],
@@ -198,22 +198,30 @@ impl Platform {
         Ok(self.state().row(&key)?.map(|bytes| read(&bytes)).transpose()?)
     }
 
-    /// Periods that were exceeded: of open ones until a moment, of others until what was due was done.
+    /// Periods that were exceeded by a moment: of open ones until then, of others until what was due was done.
+    ///
+    /// Those count too whose time has come without a record that marked it, or would come by a moment ahead.
     ///
     /// # Errors
     ///
     /// [`PlatformError`] if state can't be read.
     pub fn overdue(&self, agency: Option<&str>, now_ms: i64, most: usize) -> Result<Vec<Overdue>, PlatformError> {
-        let mut found = Vec::new();
-        self.each_row(keys::overdue_row(b""), &keys::after(b"v"), |row| {
-            let Some(instance) = self.instance(row.get(1..).unwrap_or_default())? else { return Ok(true) };
+        let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+        let mut take = |key: &[u8]| {
+            if most <= found.len() || !seen.insert(key.to_owned()) {
+                return Ok(found.len() < most);
+            }
+            let Some(instance) = self.instance(key)? else { return Ok(true) };
             if agency.is_none_or(|agency| agency == instance.agency) {
                 let compiled = self.definition_of(&instance)?;
                 found.extend(overdue_of(&instance, &compiled, now_ms));
             }
             Ok(found.len() < most)
-        })?;
-        found.sort_by_key(|overdue| overdue.due);
+        };
+        self.each_row(keys::overdue_row(b""), &keys::after(b"v"), |row| take(row.get(1..).unwrap_or_default()))?;
+        let (from, to) = keys::due_range(now_ms);
+        self.each_row(from, &to, |row| keys::parse_due_row(row).map_or(Ok(true), |(_, key, _)| take(&key)))?;
+        found.sort_by(|one, other| (one.due, &one.case, &one.name).cmp(&(other.due, &other.case, &other.name)));
         found.truncate(most);
         Ok(found)
     }
@@ -284,8 +292,21 @@ impl Platform {
     ///
     /// [`PlatformError`] if state can't be read.
     pub fn block_list(&self, height: u64) -> Result<Vec<Value>, PlatformError> {
-        self.core.block_list(height)
+        block_list(&self.state, height)
     }
+}
+
+/// What became of a block's records, and what happened in it.
+pub(super) fn block_list(state: &State, height: u64) -> Result<Vec<Value>, PlatformError> {
+    let (from, to) = (keys::list_row(height, 0), keys::after(&keys::list_row(height, u32::MAX)));
+    let mut list = Vec::new();
+    for (key, piece) in state.rows(&from, &to, usize::MAX)? {
+        let piece = Value::parse(&piece).map_err(|error| StateError::damaged(&key, &error.to_string()))?;
+        if let Value::List(entries) = piece {
+            list.extend(entries);
+        }
+    }
+    Ok(list)
 }
 
 /// A right that lapsed with its time, by an act of its own, is not overdue.
@@ -302,7 +323,8 @@ fn overdue_of(instance: &Instance, compiled: &Compiled, now_ms: i64) -> Vec<Over
     let is_duty = |name: &&String| compiled.deadline(name).is_none_or(|deadline| deadline.act.is_none());
     let duties = instance.due.iter().filter(|(name, _)| is_duty(name));
     let periods = duties.chain(instance.tasks.iter().filter_map(|(name, task)| Some((name, task.due.as_ref()?))));
-    let running = periods.filter(|(_, period)| period.passed || period.runs() && period.at <= now_ms);
+    let running = periods.filter(|(_, period)| (period.passed || period.runs()) && period.at <= now_ms);
     let running = running.map(|(name, period)| one(name, period.at, now_ms, true));
-    running.chain(instance.late.iter().map(|late| one(&late.name, late.due, late.done, false))).collect()
+    let ended = instance.late.iter().filter(|late| late.due <= now_ms);
+    running.chain(ended.map(|late| one(&late.name, late.due, late.done.min(now_ms), now_ms < late.done))).collect()
 }

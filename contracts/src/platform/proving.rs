@@ -1,5 +1,6 @@
 //! Proving: having the state's root ordered, and what became of a record proved under it.
 
+use super::looking::block_list;
 use super::{Core, Platform, PlatformError};
 use crate::keys;
 use crate::outcome::{entry_hash, list_path};
@@ -34,11 +35,13 @@ impl Platform {
 
 impl Core {
     fn prove(&self, seq: u64) -> Result<OutcomeProof, PlatformError> {
+        // Nobody waits for a record that is not there.
+        self.reader.get(seq)?;
         while !self.progress.wait_past(seq, super::APPLY_WAIT)? {}
         let none = || PlatformError::Proof(format!("record {seq} is none of the contracts', so it has no outcome"));
         let height = self.reader.get(seq)?.height();
         let (index, outcome) = self.find_outcome(seq, height)?.ok_or_else(none)?;
-        let hashes: Vec<_> = self.block_list(height)?.iter().map(|entry| entry_hash(&entry.encode())).collect();
+        let hashes: Vec<_> = block_list(&self.state, height)?.iter().map(|entry| entry_hash(&entry.encode())).collect();
         let place = usize::try_from(index).unwrap_or(usize::MAX);
         let path = list_path(&hashes, place).into_iter().map(Sha256Hash).collect();
         let list = ListPlace { height, index, count: hashes.len() as u64, path };
@@ -64,8 +67,9 @@ impl Core {
 
     /// A receipt without its salt: whoever has that can confirm a guess at the payload, and an outcome is shown to anybody.
     fn receipt(&self, seq: u64) -> Result<Value, PlatformError> {
-        let bare = ReceiptJson { disclosure: Disclosure::None, ..self.reader.prove_json(seq, None)? };
-        let text = bare.encode().map_err(|error| PlatformError::Proof(error.to_string()))?;
+        // What became of a record is shown, not what it says: its salt would let others confirm what they guess.
+        let receipt = ReceiptJson { disclosure: Disclosure::None, ..self.reader.prove_json(seq, None)? };
+        let text = receipt.encode().map_err(|error| PlatformError::Proof(error.to_string()))?;
         Value::parse_loose(text.as_bytes()).map_err(|error| PlatformError::Proof(error.to_string()))
     }
 

@@ -1,5 +1,6 @@
 //! Submitting: held against the newest state, ordered, and decided for good.
 
+use super::looking::block_list;
 use super::{APPLY_WAIT, Core, Platform, PlatformError};
 use crate::apply::{Incoming, apply_record, is_attempt};
 use crate::draft::Layer;
@@ -266,21 +267,8 @@ impl Core {
     /// What became of a record, and the index of that in its block's list.
     pub(super) fn find_outcome(&self, seq: u64, height: u64) -> Result<Option<(u64, Value)>, PlatformError> {
         let wanted = Some(&Value::Integer(i64::try_from(seq).unwrap_or(i64::MAX)));
-        let list = self.block_list(height)?;
+        let list = block_list(&self.state, height)?;
         Ok((0..).zip(list).find(|(_, entry)| entry.get("seq") == wanted))
-    }
-
-    /// What became of a block's records, and what happened in it.
-    pub(super) fn block_list(&self, height: u64) -> Result<Vec<Value>, PlatformError> {
-        let (from, to) = (keys::list_row(height, 0), keys::after(&keys::list_row(height, u32::MAX)));
-        let mut list = Vec::new();
-        for (key, piece) in self.state.rows(&from, &to, usize::MAX)? {
-            let piece = Value::parse(&piece).map_err(|error| StateError::damaged(&key, &error.to_string()))?;
-            if let Value::List(entries) = piece {
-                list.extend(entries);
-            }
-        }
-        Ok(list)
     }
 }
 

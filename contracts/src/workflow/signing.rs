@@ -14,15 +14,15 @@ use crate::value::Value;
 
 /// Holds the officers who signed against a transition's rules.
 ///
-/// Returns how many signatures are missing, 0 if none.
-pub(super) fn missing(
+/// Returns whose signatures are missing.
+pub(super) fn missing<'a>(
     draft: &mut Draft<'_>,
     instance: &Instance,
     compiled: &Compiled,
-    transition: &CompiledTransition,
+    transition: &'a CompiledTransition,
     act: &Act,
     officers: &[Officer],
-) -> Result<u32, Stop> {
+) -> Result<Vec<&'a SignerRule>, Stop> {
     let definition = compiled.definition();
     let policy = policy::policy(draft, &definition.name)?;
     for (index, officer) in officers.iter().enumerate() {
@@ -41,7 +41,7 @@ pub(super) fn missing(
             return Err(Refused::new("policy.denied", &[&act.act, &officer.officer], words).into());
         }
     }
-    let mut places: Vec<&SignerRule> = Vec::new();
+    let mut places: Vec<&'a SignerRule> = Vec::new();
     for rule in &transition.rule.signers {
         places.extend(std::iter::repeat_n(rule, rule.count as usize));
     }
@@ -57,7 +57,7 @@ pub(super) fn missing(
             return Err(Refused::new("signer.role", &[name], words).into());
         }
     }
-    Ok(u32::try_from(taken.iter().filter(|place| place.is_none()).count()).unwrap_or(u32::MAX))
+    Ok(places.into_iter().zip(taken).filter(|(_, taken)| taken.is_none()).map(|(rule, _)| rule).collect())
 }
 
 /// Gives an officer a place, moving others where that makes room (an augmenting path); at most 8 places.

@@ -8,11 +8,10 @@ mod report;
 use super::put;
 use crate::exit::{CommandError, NEGATIVE};
 use crate::line::ScenarioRun;
+use annals_contracts::Service;
 use annals_contracts::scenario::{Report, Scenario, find};
-use annals_contracts::{ScenarioError, Service};
 use serde_json::{Value, json};
 use std::io::Write as _;
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -56,7 +55,7 @@ pub(crate) fn run(run: &ScenarioRun) -> Result<u8, CommandError> {
 
 /// The scenarios of all paths, each once, with the service that it runs on.
 fn read(run: &ScenarioRun) -> Result<Vec<(Scenario, Service)>, CommandError> {
-    let given = run.service.as_deref().map(service).transpose()?;
+    let given = run.service.as_deref().map(super::services::find).transpose()?;
     let (mut scenarios, mut seen) = (Vec::new(), std::collections::BTreeSet::new());
     for path in &run.paths {
         let found = find(path)?;
@@ -73,12 +72,6 @@ fn read(run: &ScenarioRun) -> Result<Vec<(Scenario, Service)>, CommandError> {
         }
     }
     Ok(scenarios)
-}
-
-/// A service by its directory, or by its name in `services/`.
-fn service(place: &Path) -> Result<Service, ScenarioError> {
-    let path = if place.is_dir() { place.to_owned() } else { Path::new("services").join(place) };
-    Service::read(&path).map_err(|source| ScenarioError::Service { path, source })
 }
 
 /// Runs all of them; the reports are in their order.

@@ -1,11 +1,14 @@
-//! `annals verify`: a receipt, step by step, with nothing but the ledger's vkey.
+//! `annals verify`: a receipt or the proof of an outcome, step by step, with nothing but the ledger's vkey.
 //!
 //! Every step is run and told, also behind one that fails, so that its reader sees which part was touched.
+
+mod outcome;
 
 use super::read_file;
 use crate::exit::{CommandError, NEGATIVE};
 use crate::line::vkey;
 use annals::{Disclosure, Kind, ReceiptJson, ReceiptJsonError, StateRootError, StateRootRecord, Step, Vkey, limits};
+use annals_contracts::{OUTCOME_PROOF_SIZE_MAX, OutcomeProof};
 use std::path::Path;
 
 const STEPS: [(Step, &str); 5] = [
@@ -18,8 +21,11 @@ const STEPS: [(Step, &str); 5] = [
 
 pub(crate) fn run(path: &Path, payload: Option<&Path>, ledger_key: &str) -> Result<u8, CommandError> {
     let vkey = vkey(ledger_key)?;
-    let text = read_file(path, limits::RECEIPT_JSON_SIZE_MAX)?;
+    let text = read_file(path, limits::RECEIPT_JSON_SIZE_MAX.max(OUTCOME_PROOF_SIZE_MAX))?;
     let text = std::str::from_utf8(&text).unwrap_or_default();
+    if OutcomeProof::is_one(text) {
+        return outcome::run(path, text, payload.is_some(), &vkey);
+    }
     let json = ReceiptJson::parse(text)
         .map_err(|source: ReceiptJsonError| CommandError::Receipt { path: path.to_owned(), source })?;
     let payload = payload.map(|path| read_file(path, limits::PAYLOAD_SIZE_MAX)).transpose()?;

@@ -69,7 +69,7 @@ impl People {
     pub(super) fn founding(&self, ledger_key: &Path) -> Result<Founding, CommandError> {
         Ok(Founding {
             origin: "example.gov/bench".to_owned(),
-            service: crate::services::find("enforcement")?,
+            service: crate::command::services::find("enforcement")?,
             admins: vec![fixed_key(Some(0)).public()],
             threshold: 1,
             segment_size: annals::limits::SEGMENT_SIZE_DEFAULT,
