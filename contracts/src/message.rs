@@ -3,6 +3,7 @@
 //! Every kind has one form, checked before any contract sees it: canonical, bounded, with no field that the form does not name.
 //! Who says it is the record's verified author, never a name in the payload.
 
+use crate::definition::is_name;
 use crate::keys::{is_id, parse_case};
 use crate::outcome::Refused;
 use crate::schema::is_hash;
@@ -259,6 +260,9 @@ fn read_act(payload: &[u8]) -> Result<Act, Refused> {
     let act: Act = read(payload)?;
     if act.case_parts().is_none() {
         return Err(form("case is AGENCY/NUMBER, each of 1 to 128 characters without / and #"));
+    }
+    if act.definition.as_deref().is_some_and(|name| !is_name(name)) {
+        return Err(form("definition is a name: lower-case letters, digits, _ and -"));
     }
     if REFERENCES_MAX < act.attachments.len() || REFERENCES_MAX < act.parents.len() {
         return Err(form("more than 256 attachments or parents"));
