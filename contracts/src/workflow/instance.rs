@@ -120,7 +120,7 @@ pub struct Pending {
     pub record: String,
     /// Its seq.
     pub seq: u64,
-    /// When it was ordered, ms since the Unix epoch.
+    /// Since when its author has kept the case waiting without a break, ms since the Unix epoch.
     pub since: i64,
     /// Keys of those who have signed, its author first.
     pub signers: Vec<String>,
