@@ -250,6 +250,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
         /// However few rows are read at a time, all of them are found that are there, in order.
         #[test]
         fn rows_are_those_of_all_layers(

@@ -4,3 +4,4 @@
 mod desk;
 mod hostile;
 mod outcomes;
+mod periods;
