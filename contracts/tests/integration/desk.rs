@@ -183,10 +183,6 @@ impl Desk {
         }
     }
 
-    pub(crate) fn empty(admins: &[&str], threshold: u32) -> Self {
-        Self::founded(DEFINITION, admins, threshold)
-    }
-
     fn founded(definition: &str, admins: &[&str], threshold: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = ManualClock::new(START_MS);
