@@ -120,7 +120,7 @@ fn check_version(ground: Ground<'_>, at: At) -> Result<(), HostError> {
 
 /// Lets the deadlines pass whose time has come by a block's ordered time.
 fn pass_deadlines(ground: Ground<'_>, block: &mut Layer, at: At) -> Result<(), HostError> {
-    let (from, to) = keys::due_range(at.time_ms);
+    let (mut from, to) = keys::due_range(at.time_ms);
     let mut met = BTreeSet::new();
     loop {
         let rows = match Draft::new(ground.state, ground.library, block, at).rows(&from, &to, ROWS_AT_A_TIME) {
@@ -128,12 +128,12 @@ fn pass_deadlines(ground: Ground<'_>, block: &mut Layer, at: At) -> Result<(), H
             Err(Stop::Broken(error)) => return Err(error),
             Err(Stop::Refused(_)) => return Ok(()),
         };
+        // What a deadline begins ends later, so nothing comes before where the next ones are looked for.
+        let Some(last) = rows.last() else { return Ok(()) };
+        from = [&last[..], &[0]].concat();
         let cases: BTreeSet<_> =
             rows.iter().filter_map(|row| keys::parse_due_row(row)).map(|(_, case, _)| case).collect();
         let fresh: Vec<_> = cases.into_iter().filter(|case| met.insert(case.clone())).collect();
-        if fresh.is_empty() {
-            return Ok(());
-        }
         for case in fresh {
             let mut draft = Draft::new(ground.state, ground.library, block, at);
             match workflow::fire(&mut draft, &case) {

@@ -150,16 +150,25 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Rows of a range, as they stand before this record.
+    /// Keys of rows of a range, the first ones, as this record has left them; fewer than `most` only if there are no more.
     pub(crate) fn rows(&mut self, from: &[u8], to: &[u8], most: usize) -> Result<Vec<Vec<u8>>, Stop> {
         self.spend(ACCESS_STEPS)?;
-        let mut rows: BTreeMap<Vec<u8>, bool> =
-            self.state.rows(from, to, most)?.into_iter().map(|(key, _)| (key, true)).collect();
-        for layer in [&self.block.rows, &self.own.rows] {
-            let changed = layer.range(from.to_vec()..to.to_vec());
-            rows.extend(changed.map(|(key, value)| (key.clone(), value.is_some())));
+        let (mut from, mut found) = (from.to_vec(), Vec::new());
+        while from.as_slice() < to && found.len() < most {
+            let stored = self.state.rows(&from, to, most)?;
+            // Behind the last one that was read there may be more: what was changed there is looked at with them.
+            let end = stored.last().filter(|_| stored.len() == most);
+            let end = end.map_or_else(|| to.to_vec(), |(last, _)| [&last[..], &[0]].concat());
+            let mut rows: BTreeMap<Vec<u8>, bool> = stored.into_iter().map(|(key, _)| (key, true)).collect();
+            for layer in [&self.block.rows, &self.own.rows] {
+                let changed = layer.range(from.clone()..end.clone());
+                rows.extend(changed.map(|(key, value)| (key.clone(), value.is_some())));
+            }
+            from = end;
+            found.extend(rows.into_iter().filter(|(_, is_there)| *is_there).map(|(key, _)| key));
         }
-        Ok(rows.into_iter().filter(|(_, is_there)| *is_there).map(|(key, _)| key).take(most).collect())
+        found.truncate(most);
+        Ok(found)
     }
 
     /// Sets the value of a key.
@@ -227,4 +236,44 @@ fn check_size(key: &[u8], value: &[u8]) -> Result<(), Refused> {
 /// State holds what no contract wrote.
 pub(crate) fn damaged(key: &[u8], problem: &str) -> Stop {
     StateError::damaged(key, problem).into()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::state::{BlockChanges, StateOptions, StateWriter};
+    use proptest::prelude::*;
+
+    fn layer(changes: &BTreeMap<u8, bool>) -> Layer {
+        let row = |(key, is_there): (&u8, &bool)| (vec![*key], is_there.then(|| Arc::from(&b""[..])));
+        Layer { rows: changes.iter().map(row).collect(), ..Layer::default() }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        /// However few rows are read at a time, all of them are found that are there, in order.
+        #[test]
+        fn rows_are_those_of_all_layers(
+            stored in prop::collection::btree_map(0..24_u8, Just(true), 0..16),
+            block in prop::collection::btree_map(0..24_u8, any::<bool>(), 0..16),
+            own in prop::collection::btree_map(0..24_u8, any::<bool>(), 0..16),
+            (from, to, most) in (0..24_u8, 0..24_u8, 1..6_usize),
+        ) {
+            let mut writer = StateWriter::in_memory(&StateOptions::default()).unwrap();
+            let rows = layer(&stored).rows;
+            let block_changes =
+                BlockChanges { height: 1, next_seq: 1, ledger_root: annals::TreeHash::from_bytes([1; 32]), changes: Changes::new(), rows };
+            writer.apply(block_changes).unwrap();
+            let (state, library, below) = (writer.reader(), Library::default(), layer(&block));
+            let mut draft = Draft::new(&state, &library, &below, At { seq: 1, height: 2, time_ms: 0 });
+            draft.own = layer(&own);
+            let mut there = stored.clone();
+            there.extend(block.iter().chain(&own).map(|(key, is_there)| (*key, *is_there)));
+            let (from, to) = (from.min(to), from.max(to));
+            let expected: Vec<Vec<u8>> =
+                there.range(from..to).filter(|(_, is_there)| **is_there).map(|(key, _)| vec![*key]).take(most).collect();
+            prop_assert_eq!(draft.rows(&[from], &[to], most).unwrap(), expected);
+        }
+    }
 }

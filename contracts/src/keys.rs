@@ -9,9 +9,20 @@ use crate::value::Value;
 /// Bytes of an id at most, so that every key fits state.
 const ID_MAX: usize = 128;
 
-/// Whether a text may be an id: no control character, no `/` and no `#`, which separate parts of a reference.
+/// Whether a character shows nothing of its own, or turns the direction of others (Unicode 16, the format characters and separators
+/// that are none of a script): two ids that differ in one look the same.
+const fn is_invisible(letter: char) -> bool {
+    matches!(
+        letter,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+/// Whether a text may be an id: no control character and none that can't be seen, no `/` and no `#`, which separate parts of a
+/// reference.
 pub fn is_id(id: &str) -> bool {
-    let allowed = |letter: char| !letter.is_control() && letter != '/' && letter != '#';
+    let allowed = |letter: char| !letter.is_control() && !is_invisible(letter) && letter != '/' && letter != '#';
     !id.is_empty() && id.len() <= ID_MAX && id.chars().all(allowed) && id.trim() == id
 }
 

@@ -3,6 +3,7 @@
 //! Every kind has one form, checked before any contract sees it: canonical, bounded, with no field that the form does not name.
 //! Who says it is the record's verified author, never a name in the payload.
 
+use crate::definition::is_name;
 use crate::keys::{is_id, parse_case};
 use crate::outcome::Refused;
 use crate::schema::is_hash;
@@ -203,13 +204,32 @@ impl Act {
 
 /// The canonical payload of a form.
 ///
+/// What state makes of a form may be a little larger and deeper than the payload that said it, so nothing is bounded here: whoever
+/// puts it into state, or orders it, bounds it.
+///
 /// # Panics
 ///
-/// Never: forms hold nothing that values leave out.
+/// If a form holds what values leave out, `null` and fractions: none does.
+#[expect(clippy::expect_used, reason = "forms are ours, and a form that was left out would be stored as nothing")]
 pub fn encode<T: Serialize>(form: &T) -> Vec<u8> {
     // serde writes fields as declared; the canonical order is the value's.
-    let bytes = serde_json::to_vec(form).unwrap_or_default();
-    Value::parse_loose(&bytes).map(|value| value.encode()).unwrap_or_default()
+    let value = serde_json::to_value(form).ok().and_then(of_json);
+    value.expect("a form holds nothing that values leave out").encode()
+}
+
+fn of_json(json: serde_json::Value) -> Option<Value> {
+    use serde_json::Value as Json;
+    Some(match json {
+        Json::Bool(truth) => Value::Bool(truth),
+        Json::Number(number) => Value::Integer(number.as_i64()?),
+        Json::String(text) => Value::Text(text),
+        Json::Array(items) => Value::List(items.into_iter().map(of_json).collect::<Option<_>>()?),
+        Json::Object(fields) => {
+            let field = |(name, value)| Some((name, of_json(value)?));
+            Value::Map(fields.into_iter().map(field).collect::<Option<_>>()?)
+        }
+        Json::Null => return None,
+    })
 }
 
 impl Message {
@@ -259,6 +279,9 @@ fn read_act(payload: &[u8]) -> Result<Act, Refused> {
     let act: Act = read(payload)?;
     if act.case_parts().is_none() {
         return Err(form("case is AGENCY/NUMBER, each of 1 to 128 characters without / and #"));
+    }
+    if act.definition.as_deref().is_some_and(|name| !is_name(name)) {
+        return Err(form("definition is a name: lower-case letters, digits, _ and -"));
     }
     if REFERENCES_MAX < act.attachments.len() || REFERENCES_MAX < act.parents.len() {
         return Err(form("more than 256 attachments or parents"));

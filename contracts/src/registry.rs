@@ -110,8 +110,11 @@ pub(crate) fn registry_type(draft: &mut Draft<'_>, name: &str) -> Result<Option<
     Ok(declared.map(Arc::unwrap_or_clone))
 }
 
-/// The newest version of an entry.
+/// The newest version of an entry; none under what can be no id, though a key of state were made of it.
 pub(crate) fn entry(draft: &mut Draft<'_>, registry: &str, id: &str) -> Result<Option<Arc<Entry>>, Stop> {
+    if !keys::is_id(id) {
+        return Ok(None);
+    }
     stored(draft, &keys::entry(registry, id))
 }
 

@@ -64,10 +64,14 @@ pub(crate) fn compiled(draft: &mut Draft<'_>, name: &str, version: u64) -> Resul
 pub(crate) fn act(draft: &mut Draft<'_>, message: &Message, act: &Act) -> Result<Status, Stop> {
     let Some((agency, number)) = act.case_parts() else { return Err(case_unknown(&act.case)) };
     let key = keys::case(agency, number);
-    let found = Instance::load(draft, &key)?;
-    let mut instance = match found {
-        Some(instance) => instance,
-        None => open(draft, act, agency, number)?,
+    let (mut instance, mut since) = match Instance::load(draft, &key)? {
+        // What nobody else signed has opened nothing: the case begins anew, whatever its first record named.
+        Some(mut unopened) if unopened.acts == 0 => {
+            let since = withdraw_pending(draft, &mut unopened, message)?;
+            (open(draft, act, agency, number)?, since)
+        }
+        Some(instance) => (instance, None),
+        None => (open(draft, act, agency, number)?, None),
     };
     let compiled = compiled(draft, &instance.definition, instance.version)?;
     fire_own(draft, &mut instance, &compiled)?;
@@ -79,7 +83,7 @@ pub(crate) fn act(draft: &mut Draft<'_>, message: &Message, act: &Act) -> Result
         let words = format!("case {} exists: seq {seq} opened it; use that one, or another number", instance.name());
         return Err(Refused::new("case.exists", &[&seq], words).into());
     }
-    withdraw_pending(draft, &mut instance, message)?;
+    since = since.or(withdraw_pending(draft, &mut instance, message)?);
     check_turn(&compiled, transition, &instance)?;
     check_form(draft, &compiled, transition, &instance, act)?;
     let officers = vec![Officer::of_key(draft, &message.author)?];
@@ -89,7 +93,8 @@ pub(crate) fn act(draft: &mut Draft<'_>, message: &Message, act: &Act) -> Result
     if missing == 0 {
         complete(draft, &step, &mut instance, &variables)?;
     } else {
-        let (seq, since, signers) = (draft.at.seq, draft.at.time_ms, vec![message.author.to_string()]);
+        let (seq, signers) = (draft.at.seq, vec![message.author.to_string()]);
+        let since = since.unwrap_or(draft.at.time_ms);
         instance.pending = Some(Pending { act: act.clone(), record: record.clone(), seq, signers, since });
         draft.put_row(keys::pending_row(&record), key)?;
         draft.happened("act.waiting", &instance.name(), &[&act.act, &missing.to_string()]);
@@ -99,17 +104,21 @@ pub(crate) fn act(draft: &mut Draft<'_>, message: &Message, act: &Act) -> Result
 }
 
 /// Makes room for another act: who asked for the one that waits may ask for another, and after some days anybody may.
-fn withdraw_pending(draft: &mut Draft<'_>, instance: &mut Instance, message: &Message) -> Result<(), Stop> {
-    let Some(pending) = &instance.pending else { return Ok(()) };
+///
+/// Returns since when its author has kept the case waiting, if it is he who asks again: asking again wins him no further days.
+fn withdraw_pending(draft: &mut Draft<'_>, instance: &mut Instance, message: &Message) -> Result<Option<i64>, Stop> {
+    let Some(pending) = &instance.pending else { return Ok(None) };
     let is_own = pending.signers.first() == Some(&message.author.to_string());
-    if !is_own && draft.at.time_ms < pending.since.saturating_add(PENDING_MAX_MS) {
+    let since = pending.since;
+    if !is_own && draft.at.time_ms < since.saturating_add(PENDING_MAX_MS) {
         let words = format!(
             "{} of seq {} waits for signatures: sign it, or let its author ask for something else; it lapses after 7 days",
             pending.act.act, pending.seq
         );
         return Err(Refused::new("workflow.pending", &[&pending.act.act, &pending.seq.to_string()], words).into());
     }
-    effects::lapse(draft, instance)
+    effects::lapse(draft, instance)?;
+    Ok(is_own.then_some(since))
 }
 
 /// Adds a signature to an act that waits; none if the record is no such act.

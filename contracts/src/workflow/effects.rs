@@ -221,15 +221,43 @@ pub(super) fn pass(
         open_task(draft, compiled, instance, task)?;
     }
     let transition = act.and_then(|act| compiled.transition(act)).filter(|each| each.rule.trigger == Trigger::Deadline);
-    if let Some(transition) = transition
-        && is_enabled(draft, transition, instance)?
-    {
-        // What waits for a signature waits for a state that is no more.
-        lapse(draft, instance)?;
-        by_itself(draft, compiled, transition, instance, last_ms)?;
-        follow(draft, compiled, instance)?;
+    transition.map_or(Ok(()), |transition| act_on(draft, compiled, instance, transition, (name, last_ms)))
+}
+
+/// Does the transition of a deadline that has passed. One that can't be done does not happen: nobody is there to be told, and a
+/// deadline that came again and again would hold the case up for ever.
+fn act_on(
+    draft: &mut Draft<'_>,
+    compiled: &Compiled,
+    instance: &mut Instance,
+    transition: &CompiledTransition,
+    (deadline, last_ms): (&str, i64),
+) -> Result<(), Stop> {
+    let (mut trial, mut tried) = (draft.trial(), instance.clone());
+    match turn_by_itself(&mut trial, compiled, &mut tried, transition, last_ms) {
+        Ok(()) => (*draft, *instance) = (trial, tried),
+        Err(Stop::Refused(refused)) => {
+            draft.happened("deadline.failed", &instance.name(), &[deadline, &transition.rule.name, refused.code]);
+        }
+        Err(broken) => return Err(broken),
     }
     Ok(())
+}
+
+fn turn_by_itself(
+    draft: &mut Draft<'_>,
+    compiled: &Compiled,
+    instance: &mut Instance,
+    transition: &CompiledTransition,
+    event_ms: i64,
+) -> Result<(), Stop> {
+    if !is_enabled(draft, transition, instance)? {
+        return Ok(());
+    }
+    // What waits for a signature waits for a state that is no more.
+    lapse(draft, instance)?;
+    by_itself(draft, compiled, transition, instance, event_ms)?;
+    follow(draft, compiled, instance)
 }
 
 /// Lets an act lapse that waits for signatures.

@@ -67,15 +67,23 @@ pub struct Instance {
 pub struct Period {
     /// The first moment after it, ms since the Unix epoch; what it was before it stood still.
     pub at: i64,
-    /// Its length, in its unit.
+    /// Its length in its unit, or what was left of it when it went on.
     pub days: i64,
-    /// The day of the event that began it.
+    /// The day of the event that began it, or on which it went on.
     pub from: i64,
+    /// Whether its days are calendar days, though its unit is months: a part of a month is none.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub in_days: bool,
     /// Days left, if it stands still.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<i64>,
     /// Whether it has passed.
     pub passed: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_false(truth: &bool) -> bool {
+    !*truth
 }
 
 impl Period {
@@ -84,7 +92,7 @@ impl Period {
         !self.passed && self.left.is_none()
     }
 
-    /// The day of the event that began it.
+    /// The day behind which its days count.
     pub const fn event(&self) -> Day {
         Day(self.from)
     }
@@ -120,7 +128,7 @@ pub struct Pending {
     pub record: String,
     /// Its seq.
     pub seq: u64,
-    /// When it was ordered, ms since the Unix epoch.
+    /// Since when its author has kept the case waiting without a break, ms since the Unix epoch.
     pub since: i64,
     /// Keys of those who have signed, its author first.
     pub signers: Vec<String>,

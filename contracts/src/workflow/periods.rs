@@ -84,11 +84,40 @@ impl Counting {
         }
     }
 
+    /// When a period ends whose unit this is.
+    fn end_of(&self, period: &Period, unit: Unit) -> i64 {
+        self.end(period.event(), period.days, if period.in_days { Unit::Calendar } else { unit })
+    }
+
+    /// Makes a period longer by so many of its unit.
+    fn add(&self, period: &mut Period, days: i64, unit: Unit) {
+        if let Some(left) = &mut period.left {
+            let last = self.day(period.at - 1);
+            // What is left of months is days, so further months are counted in days, too.
+            *left += if unit == Unit::Months { self.calendar.after_months(last, days).0 - last.0 } else { days };
+            return;
+        }
+        // What has an end of its own goes on from there: one that kept it when its calendar changed, or goes on in days.
+        if self.end_of(period, unit) != period.at || period.in_days {
+            (period.from, period.days, period.in_days) = (self.day(period.at - 1).0, 0, false);
+        }
+        period.days += days;
+        period.at = self.end_of(period, unit);
+    }
+
+    /// Lets a period go on that stood still.
+    fn go_on(&self, period: &mut Period, today: Day, unit: Unit) {
+        period.days = period.left.take().unwrap_or_default();
+        (period.from, period.in_days) = (today.0, unit == Unit::Months);
+        period.at = self.end_of(period, unit);
+    }
+
     /// A period that an event at this time begins.
     pub(super) fn begin(&self, draft: &mut Draft<'_>, days: i64, unit: Unit, event_ms: i64) -> Result<Period, Stop> {
         draft.spend(u32::try_from(days).unwrap_or(u32::MAX))?;
         let event = self.day(event_ms);
-        Ok(Period { at: self.end(event, days, unit), days, from: event.0, left: None, passed: false })
+        let at = self.end(event, days, unit);
+        Ok(Period { at, days, from: event.0, in_days: false, left: None, passed: false })
     }
 }
 
@@ -147,17 +176,7 @@ pub(super) fn extend(
     let key = instance.key();
     unwatch(draft, &key, Due::Deadline(name), &period)?;
     let counting = Counting::of(draft, compiled.definition())?;
-    period.days += days;
-    match &mut period.left {
-        Some(left) => *left += days,
-        None => {
-            let (event, end) = (period.event(), counting.day(period.at - 1));
-            // What it has gained by standing still is kept: the added days count from its end.
-            let from = if counting.end(event, period.days - days, deadline.unit) == period.at { event } else { end };
-            let added = if from == event { period.days } else { days };
-            period.at = counting.end(from, added, deadline.unit);
-        }
-    }
+    counting.add(&mut period, days, deadline.unit);
     watch(draft, &key, Due::Deadline(name), &period)?;
     instance.due.insert(name.to_owned(), period);
     Ok(())
@@ -180,9 +199,7 @@ pub(super) fn settle(draft: &mut Draft<'_>, instance: &mut Instance, compiled: &
             unwatch(draft, &key, due, period)?;
             period.left = Some(counting.left(today, period.at, deadline.unit));
         } else {
-            // Months that stood still go on as days: a part of a month is none.
-            let unit = if deadline.unit == Unit::Working { Unit::Working } else { Unit::Calendar };
-            period.at = counting.end(today, period.left.take().unwrap_or_default(), unit);
+            counting.go_on(period, today, deadline.unit);
             watch(draft, &key, due, period)?;
         }
     }
@@ -202,8 +219,8 @@ pub(super) fn recount(
         let Some(period) = due.of(instance).filter(|period| period.runs() && draft.at.time_ms < period.at) else {
             continue;
         };
-        let at = counting.end(period.event(), period.days, unit);
-        // One that stood still, or would have ended already by the new calendar, keeps its end.
+        let at = counting.end_of(period, unit);
+        // One that would have ended already by the new calendar keeps its end.
         if at == period.at || at <= draft.at.time_ms {
             continue;
         }

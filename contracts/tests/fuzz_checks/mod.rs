@@ -2,7 +2,10 @@
 //!
 //! As for the engine in `tests/fuzz_checks`: `cargo test` replays seeds and regressions through these very functions.
 
+mod definitions;
 mod guards;
+mod payloads;
+mod proofs;
 
 /// A fuzz target.
 pub struct Target {
@@ -15,7 +18,12 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 1] = [Target { name: "guard", check: guards::guard, seeds: guards::guard_seeds }];
+pub const TARGETS: [Target; 4] = [
+    Target { name: "guard", check: guards::guard, seeds: guards::guard_seeds },
+    Target { name: "definition", check: definitions::definition, seeds: definitions::definition_seeds },
+    Target { name: "payload", check: payloads::payload, seeds: payloads::payload_seeds },
+    Target { name: "outcome_proof", check: proofs::outcome_proof, seeds: proofs::outcome_proof_seeds },
+];
 
 /// Runs the check of a target.
 pub fn check(name: &str, data: &[u8]) {

@@ -164,22 +164,32 @@ pub(crate) struct Desk {
 impl Desk {
     /// A desk with officers `ann`, `bob` (agency A), `cid` (agency B) and the head `eve` of A; one administrator, `root`.
     pub(crate) fn new() -> Self {
-        let mut desk = Self::empty(&["root"], 1);
+        Self::with(DEFINITION)
+    }
+
+    /// The same officers at a service of another procedure.
+    pub(crate) fn with(definition: &str) -> Self {
+        let mut desk = Self::founded(definition, &["root"], 1);
+        desk.let_officers_in("root");
+        desk
+    }
+
+    fn let_officers_in(&mut self, admin: &str) {
         for (name, agency, role) in
             [("ann", "A", "officer"), ("bob", "A", "officer"), ("cid", "B", "officer"), ("eve", "A", "head")]
         {
             let form = credential(name, agency, role);
-            assert_eq!(desk.administer("root", REGISTRY, &encode(&form)).unwrap(), Status::Accepted);
+            assert_eq!(self.administer(admin, REGISTRY, &encode(&form)).unwrap(), Status::Accepted);
         }
-        desk
     }
 
-    pub(crate) fn empty(admins: &[&str], threshold: u32) -> Self {
+    /// A desk without officers, with these administrators, of whom so many must sign.
+    pub(crate) fn founded(definition: &str, admins: &[&str], threshold: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = ManualClock::new(START_MS);
         let founding = Founding {
             origin: "example.gov/permits".to_owned(),
-            service: Service::of(&[("service.toml", SERVICE), ("permit.toml", DEFINITION)]).unwrap(),
+            service: Service::of(&[("service.toml", SERVICE), ("permit.toml", definition)]).unwrap(),
             admins: admins.iter().map(|name| key(name).public()).collect(),
             threshold,
             segment_size: 2 << 20,
@@ -210,6 +220,30 @@ impl Desk {
     pub(crate) fn administer(&mut self, who: &str, kind: Kind, payload: &[u8]) -> Result<Status, SubmitError> {
         let record = self.sign(who, kind, payload);
         self.send(&record)
+    }
+
+    /// Sends a record that is not held against state first: whatever it is, it is ordered.
+    pub(crate) fn order(&mut self, who: &str, kind: Kind, payload: &[u8]) -> Result<Status, SubmitError> {
+        let record = self.sign(who, kind, payload);
+        let mut appender = self.platform.appender().unwrap();
+        self.platform.submit_unchecked(&mut appender, record.bytes()).map(|submitted| submitted.status)
+    }
+
+    /// The code with which an ordered record was refused; empty if it was not.
+    pub(crate) fn order_code(&mut self, who: &str, kind: Kind, payload: &[u8]) -> &'static str {
+        match self.order(who, kind, payload).unwrap() {
+            Status::Refused(refused) => refused.code,
+            Status::Accepted | Status::Waiting(_) => "",
+        }
+    }
+
+    /// Closes the platform and applies its log from genesis: the same root at every height.
+    pub(crate) fn replays(self) {
+        let root = self.platform.applied().root;
+        let (place, reader) = (self.platform.ledger().path().to_owned(), self.platform.ledger().reader());
+        self.platform.close().unwrap();
+        let check = annals_contracts::platform::check_state(&place, &reader, |_| ()).unwrap();
+        assert_eq!((check.root, check.differs_at), (root, None));
     }
 
     /// Acts, and tells the record.
@@ -254,7 +288,7 @@ impl Desk {
 
 pub(crate) fn options(clock: &ManualClock) -> PlatformOptions {
     let ledger = Options { clock: Some(clock.clone()), ..Options::default() };
-    PlatformOptions { ledger, untended: true, ..PlatformOptions::default() }
+    PlatformOptions { ledger, untended: true, root_interval: None, ..PlatformOptions::default() }
 }
 
 pub(crate) fn credential(name: &str, agency: &str, role: &str) -> EntryForm {

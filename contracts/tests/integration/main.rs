@@ -1,7 +1,11 @@
 //! Tests of platforms as embedders use them: a ledger on disk, a service, signed records.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+mod city;
 mod desk;
+mod hostile;
 mod outcomes;
+mod periods;
+mod properties;
 mod runner;
 mod scenarios;

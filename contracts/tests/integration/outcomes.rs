@@ -126,7 +126,7 @@ fn the_enforcement_service_is_consistent() {
 #[test]
 fn a_host_stops_where_it_does_not_know_the_contracts() {
     use annals_contracts::{HostError, PlatformError, SubmitError};
-    let mut desk = Desk::empty(&["one", "two"], 2);
+    let mut desk = Desk::founded(crate::desk::DEFINITION, &["one", "two"], 2);
     let later = br#"{"contracts":2,"from_height":9}"#;
     let record = desk.sign("one", annals_contracts::message::DEFINITION, later);
     let proposed = desk.send(&record).unwrap();

@@ -1,0 +1,214 @@
+//! What somebody may send who wishes the platform ill: nothing of it halts the host, and nobody gains what he may not.
+
+use crate::desk::{DAY_MS, DEFINITION, Desk, START_MS, act, entry, file, inspect};
+use annals_contracts::message::{Act, CASE, DEFINITION as DEPLOY, EntryForm, EntryStatus, REGISTRY, encode};
+use annals_contracts::value::VALUE_SIZE_MAX;
+use annals_contracts::{Status, Value};
+
+/// The desk's definition with a part of its own.
+pub(crate) fn definition_with(part: &str) -> String {
+    format!("{DEFINITION}\n{part}")
+}
+
+fn device(version: u64, status: EntryStatus) -> EntryForm {
+    EntryForm { version, status, ..entry("device", "cam", Value::map([("agency", Value::from("A"))])) }
+}
+
+#[test]
+fn a_definition_named_by_a_key_of_state_is_none() {
+    let mut desk = Desk::new();
+    for name in ["permit\u{0}1", "", "\u{0}", "permit\u{0}", &"x".repeat(60_000)] {
+        let act = Act { definition: Some(name.to_owned()), ..file("1") };
+        let code = desk.order_code("mallory", CASE, &act.encode());
+        assert!(["definition.unknown", "payload.form"].contains(&code), "{name:?}: {code}");
+    }
+    assert_eq!(desk.act("ann", &file("1")).1.unwrap(), Status::Accepted);
+    desk.replays();
+}
+
+#[test]
+fn an_entry_is_not_looked_up_as_it_was_before() {
+    let mut desk = Desk::new();
+    desk.act("ann", &file("1")).1.unwrap();
+    for form in [device(1, EntryStatus::Valid), device(2, EntryStatus::Suspended)] {
+        assert_eq!(desk.administer("root", REGISTRY, &encode(&form)).unwrap(), Status::Accepted);
+    }
+    for id in ["cam", "cam\u{0}1", "cam\u{0}2", "\u{0}", &"c".repeat(4096)] {
+        let inspect = Act { data: Value::map([("device", Value::from(id))]), ..inspect("1") };
+        assert_eq!(desk.refusal("ann", &inspect).code, "workflow.guard", "{id:?}");
+    }
+}
+
+#[test]
+fn an_entry_as_large_as_a_record_does_not_halt_the_host() {
+    let mut desk = Desk::new();
+    let texts = || Value::List((0..64).map(|_| Value::from("十".repeat(2725))).collect());
+    let zoe = |size: usize| {
+        let id = crate::desk::key("zoe").public().to_string();
+        let data = Value::map([
+            ("agency", Value::from("A")),
+            ("officer", Value::from("z".repeat(size))),
+            ("roles", texts()),
+            ("scope", texts()),
+        ]);
+        encode(&entry("credential", &id, data))
+    };
+    let largest = VALUE_SIZE_MAX + 1 - zoe(1).len();
+    for size in [largest, largest - 20, largest - 30] {
+        let refused = desk.order_code("root", REGISTRY, &zoe(size));
+        assert!(["", "contract.too_large", "registry.version"].contains(&refused), "{refused}");
+        assert!(desk.order_code("zoe", CASE, &file("1").encode()).starts_with("signer."));
+    }
+    assert_eq!(desk.act("ann", &file("1")).1.unwrap(), Status::Accepted);
+    desk.replays();
+}
+
+/// A registry as deep as a payload may be lies one level deeper beside a definition.
+#[test]
+fn a_deep_registry_does_not_spoil_definitions() {
+    let mut desk = Desk::new();
+    let mut field = String::from(r#"{"type":"text"}"#);
+    let (mut accepted, mut depth) = (0, 0);
+    while depth < 20 {
+        let label = r#""label":{"zh":"深"}"#;
+        let registry = format!(r#"{{"registry":{{"fields":{{"a":{field}}},{label},"name":"deep{depth}"}}}}"#);
+        accepted += u32::from(desk.order_code("root", DEPLOY, registry.as_bytes()).is_empty());
+        field = format!(r#"{{"of":{field},"type":"list"}}"#);
+        depth += 1;
+    }
+    assert!(8 < accepted && accepted < depth);
+    let text = DEFINITION.replace("version = 1", "version = 2");
+    let definition = annals_contracts::service::definition_value("permit.toml", &text).unwrap();
+    let form = Value::map([("definition", definition)]);
+    assert_eq!(desk.order("root", DEPLOY, &form.encode()).unwrap(), Status::Accepted);
+    assert_eq!(desk.order("ann", CASE, &file("1").encode()).unwrap(), Status::Accepted);
+    desk.replays();
+}
+
+/// A guard that can't be computed must not keep a deadline from passing, nor a case from going on.
+#[test]
+fn a_deadline_passes_though_its_act_fails() {
+    let part = r#"
+[case.left]
+type = "integer"
+[[transition]]
+name = "count"
+label = { zh = "计", en = "Count" }
+trigger = "deadline"
+from = ["filed"]
+effects = { set = { left = "has(case.data.fee) ? 100 / (case.data.fee - 100) : 0" } }
+[[deadline]]
+name = "counting"
+label = { zh = "计", en = "count" }
+article = "Article 1"
+days = 1
+unit = "calendar"
+starts_on = ["file"]
+act = "count"
+"#;
+    let mut desk = Desk::with(&definition_with(part));
+    assert_eq!(desk.act("ann", &file("1")).1.unwrap(), Status::Accepted);
+    desk.set_day(2);
+    desk.platform.tick().unwrap();
+    let case = desk.platform.case("A", "1").unwrap().unwrap();
+    assert!(case.due["counting"].passed, "{case:?}");
+    assert!(!case.data.contains_key("left"));
+    let note = Act { parents: vec!["#1".to_owned()], ..act("note", "1") };
+    assert_eq!(desk.act("ann", &note).1.unwrap(), Status::Accepted);
+    let height = desk.platform.applied().height;
+    desk.platform.tend().unwrap();
+    assert_eq!(desk.platform.applied().height, height, "nothing is due, so time need not be marked");
+    desk.replays();
+}
+
+/// Asking again and again for a second signature must not keep all others from a case for ever.
+#[test]
+fn who_waits_for_a_signature_holds_a_case_up_for_a_week_at_most() {
+    let mut desk = Desk::new();
+    desk.act("ann", &file("1")).1.unwrap();
+    let device = device(1, EntryStatus::Valid);
+    desk.administer("root", REGISTRY, &encode(&device)).unwrap();
+    for day in [0, 3, 6] {
+        desk.set_day(day);
+        assert_eq!(desk.act("ann", &inspect("1")).1.unwrap(), Status::Waiting(1));
+    }
+    let note = Act { parents: vec!["#1".to_owned()], ..act("note", "1") };
+    assert_eq!(desk.refusal("bob", &note).code, "workflow.pending");
+    desk.set_day(7);
+    assert_eq!(desk.act("bob", &note).1.unwrap(), Status::Accepted);
+}
+
+/// An opening that nobody else signed opened nothing: the next one chooses its definition and version anew.
+#[test]
+fn a_case_that_was_never_opened_binds_nobody() {
+    let two = |text: &str| {
+        text.replacen(r#"signers = [{ role = "officer" }]"#, r#"signers = [{ role = "officer", count = 2 }]"#, 1)
+    };
+    let mut desk = Desk::with(&two(DEFINITION));
+    assert_eq!(desk.act("ann", &file("1")).1.unwrap(), Status::Waiting(1));
+    let definition =
+        annals_contracts::service::definition_value("permit.toml", &DEFINITION.replace("version = 1", "version = 2"));
+    let form = Value::map([("definition", definition.unwrap())]);
+    desk.administer("root", DEPLOY, &form.encode()).unwrap();
+    desk.set_day(8);
+    assert_eq!(desk.act("bob", &file("1")).1.unwrap(), Status::Accepted);
+    let case = desk.platform.case("A", "1").unwrap().unwrap();
+    assert_eq!((case.version, case.acts, case.pending), (2, 1, None));
+    desk.replays();
+}
+
+#[test]
+fn a_key_is_written_in_one_way() {
+    let mut desk = Desk::new();
+    let mut form = crate::desk::credential("ann", "A", "officer");
+    form.id = form.id.to_uppercase();
+    assert_eq!(desk.order_code("root", REGISTRY, &encode(&form)), "registry.form");
+}
+
+#[test]
+fn odd_ids_are_refused_or_harmless() {
+    let mut desk = Desk::new();
+    let long = "长".repeat(42) + "ab";
+    for (number, is_good) in [
+        ("", false),
+        (" 1", false),
+        ("1 ", false),
+        ("1\u{0}", false),
+        ("1/2", false),
+        ("1#2", false),
+        ("\u{85}", false),
+        ("1\u{3000}", false),
+        ("\u{202e}1", false),
+        ("1\u{200b}", false),
+        ("\u{feff}1", false),
+        ("e\u{301}", true),
+        ("京A·1", true),
+        ("〔2025〕17号", true),
+        (&long, true),
+        (&format!("{long}c"), false),
+    ] {
+        let code = desk.order_code("ann", CASE, &file(number).encode());
+        assert_eq!(code, if is_good { "" } else { "payload.form" }, "{number:?}");
+    }
+    desk.set_day(60);
+    desk.platform.tick().unwrap();
+    assert_eq!(desk.state("〔2025〕17号"), "lapsed");
+    assert_eq!(desk.state(&long), "lapsed");
+    desk.replays();
+}
+
+/// A time at the end of what a clock can say.
+#[test]
+fn the_end_of_time_is_survived() {
+    let mut desk = Desk::new();
+    desk.act("ann", &file("1")).1.unwrap();
+    for time in [START_MS + 400 * 365 * DAY_MS, 1 << 53, u64::MAX / 2, u64::MAX - 1] {
+        if desk.clock.set(time).is_err() {
+            continue;
+        }
+        desk.platform.tick().unwrap();
+        let _ = desk.order("ann", CASE, &file(&time.to_string()).encode()).unwrap();
+    }
+    assert_eq!(desk.state("1"), "lapsed");
+    desk.replays();
+}
