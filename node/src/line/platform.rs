@@ -24,7 +24,7 @@ pub(crate) enum PlatformOrder {
     ///
     /// FILE is JSON or TOML, by its name; - is JSON from standard input. What it leaves out of an entry is taken from the version
     /// there is; version is filled in; from and until are ms since the Unix epoch, dates (an until counts to its end) or moments
-    /// as 2026-03-04T10:05:00+08:00. Several entries are a JSON list, or [[entry]] tables: a record each. Prints a receipt each.
+    /// as 2026-03-04T10:05:00+08:00. Several entries are a JSON list, or `[[entry]]` tables: a record each. Prints a receipt each.
     ///
     ///   type = "credential"
     ///   id = "9f2c…"              # the officer's key, as keygen printed it
