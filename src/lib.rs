@@ -102,6 +102,12 @@ pub use repair::{DamagedSegment, RepairError, RepairReport, repair_ledger};
 pub use replay::ReplayError;
 pub use scrub::{ScrubError, ScrubReport, ScrubStatus};
 
+/// Trees as RFC 6962 and RFC 9162 make them, for embedders who prove lists of their own.
+pub mod tree {
+    pub use annals_core::proof::{inclusion_path, inclusion_root, verify_inclusion};
+    pub use annals_core::tree::{Frontier, TreeError, empty_root, leaf_hash, node_hash};
+}
+
 /// The README's example, compiled and run with the documentation tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -12,10 +12,11 @@ use crate::failure::HostError;
 use crate::keys;
 use crate::library::Library;
 use crate::message::{ATTEMPT, AttemptForm, Body, Message, is_contract};
-use crate::outcome::{Outcome, Refused, Status, entry_hash, list_root};
+use crate::outcome::{Outcome, Refused, Status, list_root};
 use crate::state::State;
 use crate::value::Value;
 use crate::workflow;
+use annals::tree::leaf_hash;
 use annals::{AuthorId, Kind, RecordId};
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -185,8 +186,8 @@ pub(crate) fn apply_block(ground: Ground<'_>, at: At, records: &[Incoming<'_>]) 
 /// Puts the list's root into state, and the list beside it, in pieces.
 fn commit_list(block: &mut Layer, at: At, list: &[Value]) {
     let entries: Vec<_> = list.iter().map(Value::encode).collect();
-    let hashes: Vec<_> = entries.iter().map(|entry| entry_hash(entry)).collect();
-    let root = annals::Hex(&list_root(&hashes)).to_string();
+    let hashes: Vec<_> = entries.iter().map(|entry| leaf_hash(entry)).collect();
+    let root = list_root(&hashes).to_string();
     let count = Value::Integer(i64::try_from(list.len()).unwrap_or(i64::MAX));
     let value = Value::map([("count", count), ("root", Value::from(root))]);
     block.values.insert(keys::outcomes(at.height), Some(value.encode().into()));

@@ -7,10 +7,10 @@
 //! What it does not show: that the host applied the contracts rightly. Who doubts that replays the ledger.
 
 use crate::keys;
-use crate::outcome::{entry_hash, root_of_path};
 use crate::state::{Sha256Hash, StateProof};
 use crate::value::Value;
-use annals::{Disclosure, Hex, ReceiptJson, StateRootRecord, Vkey, parse_hex};
+use annals::tree::{inclusion_root, leaf_hash};
+use annals::{Disclosure, Hex, ReceiptJson, StateRootRecord, TreeHash, Vkey, parse_hex};
 use serde::{Deserialize, Serialize};
 
 /// What the first field says.
@@ -261,12 +261,11 @@ impl OutcomeProof {
     fn verify_state(&self, vkey: &Vkey) -> Result<(), OutcomeProofError> {
         let record = self.verify_state_root(vkey)?;
         let ListPlace { height, index, count, path } = &self.list;
-        let path: Vec<_> = path.iter().map(|hash| hash.0).collect();
-        let root = root_of_path(entry_hash(&self.outcome.encode()), *index, *count, &path).ok_or_else(|| {
-            OutcomeProofError::State("its audit path has another length than its list needs".to_owned())
-        })?;
+        let path: Vec<_> = path.iter().map(|hash| TreeHash::from_bytes(hash.0)).collect();
+        let root = inclusion_root(leaf_hash(&self.outcome.encode()), *index, *count, &path)
+            .map_err(|error| OutcomeProofError::State(error.to_string()))?;
         let count = Value::Integer(i64::try_from(*count).unwrap_or(i64::MAX));
-        let value = Value::map([("count", count), ("root", Value::from(Hex(&root).to_string()))]);
+        let value = Value::map([("count", count), ("root", Value::from(root.to_string()))]);
         let proved = self.state.verify(&record.root, &keys::outcomes(*height), Some(&value.encode()));
         proved.map_err(|error| OutcomeProofError::State(error.to_string()))
     }

@@ -84,6 +84,16 @@ pub fn verify_inclusion(
     path: &[TreeHash],
     root: TreeHash,
 ) -> Result<(), TreeError> {
+    let got = inclusion_root(leaf, index, size, path)?;
+    if got == root { Ok(()) } else { Err(TreeError::Root { expected: root, got }) }
+}
+
+/// The root to which an audit path leads from the leaf `index` of a tree of `size` (RFC 9162 section 2.1.3.2).
+///
+/// # Errors
+///
+/// [`TreeError`] if there is no such leaf, or the path has another length than its tree needs.
+pub fn inclusion_root(leaf: TreeHash, index: u64, size: u64, path: &[TreeHash]) -> Result<TreeHash, TreeError> {
     if NUMBER_MAX < size {
         return Err(TreeError::Size(size));
     }
@@ -108,10 +118,7 @@ pub fn verify_inclusion(
         node >>= 1;
         last >>= 1;
     }
-    if last != 0 {
-        return Err(length);
-    }
-    if got == root { Ok(()) } else { Err(TreeError::Root { expected: root, got }) }
+    if last == 0 { Ok(got) } else { Err(length) }
 }
 
 /// The consistency proof from the tree of the first `old_size` leaves to the tree of all of them (RFC 9162

@@ -3,10 +3,10 @@
 use super::looking::block_list;
 use super::{Core, Platform, PlatformError};
 use crate::keys;
-use crate::outcome::{entry_hash, list_path};
 use crate::proof::{ListPlace, OutcomeProof, Parts};
 use crate::state::{Applied, Proven, Sha256Hash, empty_root};
 use crate::value::Value;
+use annals::tree::{Frontier, inclusion_path, leaf_hash};
 use annals::{Ack, Disclosure, Kind, ReceiptJson, Signer as _, StateRootRecord};
 use std::time::Duration;
 
@@ -41,9 +41,10 @@ impl Core {
         let none = || PlatformError::Proof(format!("record {seq} is none of the contracts', so it has no outcome"));
         let height = self.reader.get(seq)?.height();
         let (index, outcome) = self.find_outcome(seq, height)?.ok_or_else(none)?;
-        let hashes: Vec<_> = block_list(&self.state, height)?.iter().map(|entry| entry_hash(&entry.encode())).collect();
-        let place = usize::try_from(index).unwrap_or(usize::MAX);
-        let path = list_path(&hashes, place).into_iter().map(Sha256Hash).collect();
+        let list = block_list(&self.state, height)?;
+        let hashes: Vec<_> = list.iter().map(|entry| leaf_hash(&entry.encode())).collect();
+        let path = inclusion_path(&Frontier::new(), &hashes, index).map_err(|_| none())?;
+        let path = path.into_iter().map(|hash| Sha256Hash(*hash.as_bytes())).collect();
         let list = ListPlace { height, index, count: hashes.len() as u64, path };
         let (Proven { proof: state, .. }, ack) = self.prove_state(&keys::outcomes(height))?;
         let root_payload = self.reader.get(ack.seq)?.payload().to_vec();

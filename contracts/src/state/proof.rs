@@ -17,9 +17,10 @@
 //!               then  the audit path, lowest first
 //! ```
 
-use super::hash::{Hash, NONE, StateRoot, leaf_hash, node_hash, path_of, state_root, value_hash};
+use super::hash::{Hash, NONE, StateRoot, leaf_hash, path_of, state_root, value_hash};
 use annals::limits::NUMBER_MAX;
-use annals::{Hex, parse_hex};
+use annals::tree::inclusion_root;
+use annals::{Hex, TreeHash, parse_hex};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Hashes of an audit path at most.
@@ -169,28 +170,11 @@ impl StateProof {
         Ok(leaf_hash(&at, next, &hash))
     }
 
-    /// The root to which the audit path leads: RFC 9162, section 2.1.3.2, whose names these are.
+    /// The root to which the audit path leads.
     fn tree_root(&self, leaf: Hash) -> Result<Hash, StateProofError> {
-        let length = StateProofError::Length(self.audit_path.len());
-        if AUDIT_PATH_LENGTH_MAX < self.audit_path.len() {
-            return Err(length);
-        }
-        let (mut fnode, mut snode, mut hash) = (self.index, self.size - 1, leaf);
-        for Sha256Hash(beside) in &self.audit_path {
-            if snode == 0 {
-                return Err(length);
-            }
-            if fnode & 1 == 1 || fnode == snode {
-                hash = node_hash(beside, &hash);
-                // It is not zero, being odd or the last node's, which is not.
-                let levels = fnode.trailing_zeros();
-                (fnode, snode) = (fnode >> levels, snode >> levels);
-            } else {
-                hash = node_hash(&hash, beside);
-            }
-            (fnode, snode) = (fnode >> 1, snode >> 1);
-        }
-        if snode == 0 { Ok(hash) } else { Err(length) }
+        let path: Vec<_> = self.audit_path.iter().map(|hash| TreeHash::from_bytes(hash.0)).collect();
+        let root = inclusion_root(TreeHash::from_bytes(leaf), self.index, self.size, &path);
+        root.map(|root| *root.as_bytes()).map_err(|_| StateProofError::Length(self.audit_path.len()))
     }
 
     /// Its one binary encoding; the box is at the head of this file.
