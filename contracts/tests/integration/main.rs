@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod city;
+mod crashes;
 mod desk;
 mod hostile;
 mod outcomes;
 mod periods;
 mod properties;
+mod races;
