@@ -3,6 +3,7 @@
 
 mod city;
 mod crashes;
+mod definitions;
 mod desk;
 mod hostile;
 mod outcomes;
