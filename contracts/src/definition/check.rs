@@ -13,6 +13,8 @@ use std::fmt;
 
 /// States, transitions, deadlines and tasks of a definition at most, each.
 const PARTS_MAX: usize = 256;
+/// Guards that one transition may require: those of two automatic ones are compared each with each.
+pub(super) const REQUIRES_MAX: usize = 16;
 /// Signatures that one transition may ask for.
 pub const SIGNERS_MAX: u32 = 8;
 /// Characters of a name.
@@ -179,6 +181,9 @@ fn check_transition(transition: &Transition, definition: &Definition, names: &Na
     }
     for task in transition.effects.open.iter().chain(&transition.effects.complete) {
         known(&at, "task", task, &names.tasks, faults);
+    }
+    if REQUIRES_MAX < transition.requires.len() {
+        faults.find(&at, format!("requires {} guards, more than {REQUIRES_MAX}", transition.requires.len()));
     }
     let mut attached = BTreeSet::new();
     for attachment in &transition.attachments {
