@@ -212,3 +212,17 @@ fn the_end_of_time_is_survived() {
     assert_eq!(desk.state("1"), "lapsed");
     desk.replays();
 }
+
+/// A refused record leaves nothing behind: what waits for a signature, which its author would have withdrawn, still waits.
+#[test]
+fn a_refused_act_withdraws_nothing() {
+    let mut desk = Desk::new();
+    desk.act("ann", &file("1")).1.unwrap();
+    desk.administer("root", REGISTRY, &encode(&device(1, EntryStatus::Valid))).unwrap();
+    let (waiting, status) = desk.act("ann", &inspect("1"));
+    assert_eq!(status.unwrap(), Status::Waiting(1));
+    let unknown = Act { data: Value::map([("device", Value::from("none"))]), ..inspect("1") };
+    assert_eq!(desk.order_code("ann", CASE, &unknown.encode()), "workflow.guard");
+    assert_eq!(desk.countersign("bob", waiting).unwrap(), Status::Accepted);
+    desk.replays();
+}
