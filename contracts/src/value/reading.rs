@@ -53,7 +53,9 @@ impl<'de> Deserializer<'de> for Value {
     ) -> Result<V::Value, FormError> {
         match self {
             Self::Text(text) => text.into_deserializer().deserialize_enum(name, variants, visitor),
-            other => Err(serde::de::Error::custom(format_args!("{name} is a word, not {}", other.type_name()))),
+            other @ (Value::Bool(_) | Value::Integer(_) | Value::List(_) | Value::Map(_)) => {
+                Err(serde::de::Error::custom(format_args!("{name} is a word, not {}", other.type_name())))
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use annals_contracts::Value;
 use annals_contracts::definition::{Compiled, Surroundings};
-use annals_contracts::registry::{CALENDAR, built_in};
+use annals_contracts::registry::built_in;
 use annals_contracts::service::definition_value;
 use std::sync::LazyLock;
 

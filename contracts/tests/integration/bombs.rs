@@ -1,6 +1,7 @@
 //! Records as large and as dear as they may be: refused or decided within a second each, and never the end of the host.
 //!
 //! The second is for release builds; what is measured here in a debug build has ten.
+#![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "it measures, and says what")]
 
 use crate::city::{CASE_NAME, City, sample};
 use crate::desk::{DEFINITION, Desk, act, entry, file, inspect};

@@ -35,6 +35,7 @@ fn automatic(name: &str, from: &str, to: &str, guard: &str) -> String {
 }
 
 /// What is replaced, by what, and where a fault must be found; an empty pattern adds the text at the end.
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn faulty() -> Vec<(&'static str, String, &'static str)> {
     let signer = r#"signers = [{ role = "officer", count = 2 }]"#;
     let lapse = "name = \"lapse\"\nlabel = { zh = \"逾期\", en = \"Lapse\" }\ntrigger = \"deadline\"";
