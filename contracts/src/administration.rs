@@ -26,6 +26,8 @@ pub const CONTRACTS_VERSION: u64 = 1;
 pub const ADMINS_MAX: usize = 64;
 /// Minutes ahead of UTC by which times are told in refusals.
 const OFFSET_DEFAULT: i64 = 480;
+/// Minutes that a clock may be from UTC, either way.
+const OFFSET_MAX: i64 = 840;
 
 /// Who administers a platform.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -182,6 +184,9 @@ pub(crate) fn begin(draft: &mut Draft<'_>, author: AuthorId, payload: &Value) ->
     }
     if *threshold == 0 || admins.len() < *threshold as usize {
         return Err(refuse(format!("{threshold} of {} administrators can't sign", admins.len())));
+    }
+    if !(-OFFSET_MAX..=OFFSET_MAX).contains(&form.platform.utc_offset_minutes) {
+        return Err(refuse(format!("no clock is more than {OFFSET_MAX} minutes from UTC")));
     }
     draft.put_bytes(keys::platform(), encode(&form.platform))?;
     for registry in &form.registries {

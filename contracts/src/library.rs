@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 /// Definitions kept compiled at most.
 const COMPILED_MAX: usize = 1024;
-/// Values kept decoded at most: some 2 KiB each.
+/// Values kept decoded at most, and the bytes that they were decoded from: cases are as large as their authors make them.
 const DECODED_MAX: usize = 16_384;
+const DECODED_BYTES_MAX: usize = 64 << 20;
 
 /// A decoded value, and the bytes that it was decoded from.
 type Decoded = (Arc<[u8]>, Arc<dyn Any + Send + Sync>);
@@ -21,7 +22,14 @@ type Decoded = (Arc<[u8]>, Arc<dyn Any + Send + Sync>);
 #[derive(Debug, Default)]
 pub(crate) struct Library {
     compiled: Mutex<BTreeMap<(String, u64), Arc<Compiled>>>,
-    decoded: Mutex<HashMap<(TypeId, Vec<u8>), Decoded>>,
+    decoded: Mutex<DecodedValues>,
+}
+
+/// Decoded values by type and key, and how many bytes they were decoded from.
+#[derive(Debug, Default)]
+struct DecodedValues {
+    values: HashMap<(TypeId, Vec<u8>), Decoded>,
+    bytes: usize,
 }
 
 impl Library {
@@ -42,7 +50,7 @@ impl Library {
     /// What these bytes under this key were decoded to before.
     pub(crate) fn decoded<T: Any + Send + Sync>(&self, key: &[u8], bytes: &Arc<[u8]>) -> Option<Arc<T>> {
         let decoded = self.decoded.lock();
-        let (known, value) = decoded.get(&(TypeId::of::<T>(), key.to_vec()))?;
+        let (known, value) = decoded.values.get(&(TypeId::of::<T>(), key.to_vec()))?;
         let is_same = Arc::ptr_eq(known, bytes) || known == bytes;
         if is_same { Arc::clone(value).downcast().ok() } else { None }
     }
@@ -51,9 +59,11 @@ impl Library {
     pub(crate) fn keep<T: Any + Send + Sync>(&self, key: &[u8], bytes: &Arc<[u8]>, value: &Arc<T>) {
         let value: Arc<dyn Any + Send + Sync> = Arc::<T>::clone(value);
         let mut decoded = self.decoded.lock();
-        if decoded.len() == DECODED_MAX {
-            decoded.clear();
+        if decoded.values.len() == DECODED_MAX || DECODED_BYTES_MAX < decoded.bytes + bytes.len() {
+            *decoded = DecodedValues::default();
         }
-        decoded.insert((TypeId::of::<T>(), key.to_vec()), (Arc::clone(bytes), value));
+        decoded.bytes += bytes.len();
+        let before = decoded.values.insert((TypeId::of::<T>(), key.to_vec()), (Arc::clone(bytes), value));
+        decoded.bytes -= before.map_or(0, |(bytes, _)| bytes.len());
     }
 }

@@ -22,6 +22,11 @@ fn shortened(text: &str, most: usize) -> String {
     text.get(..text.floor_char_boundary(most)).unwrap_or_default().to_owned()
 }
 
+/// As much of a name as a refusal or an event tells.
+pub(crate) fn shortened_name(name: &str) -> String {
+    shortened(name, ABOUT_SIZE_MAX)
+}
+
 /// What became of a record.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Status {
@@ -48,7 +53,7 @@ pub struct Refused {
 impl Refused {
     /// A refusal.
     pub fn new(code: &'static str, about: &[&str], words: impl Into<String>) -> Self {
-        let about = about.iter().take(ABOUT_COUNT_MAX).map(|item| shortened(item, ABOUT_SIZE_MAX)).collect();
+        let about = about.iter().take(ABOUT_COUNT_MAX).map(|item| shortened_name(item)).collect();
         Self { code, about, words: shortened(&words.into(), WORDS_SIZE_MAX) }
     }
 }

@@ -426,7 +426,7 @@ pub(crate) fn fire(draft: &mut Draft<'_>, key: &[u8]) -> Result<(), Stop> {
     let Some(mut instance) = Instance::load(draft, key)? else { return Err(damaged(key, "is missing")) };
     let compiled = compiled(draft, &instance.definition, instance.version)?;
     fire_own(draft, &mut instance, &compiled)?;
-    instance.save(draft)
+    instance.save_by_itself(draft)
 }
 
 /// Moves the ends of periods that are still to come, for a calendar that changed.
@@ -451,7 +451,7 @@ pub(crate) fn recount_calendar(draft: &mut Draft<'_>, calendar: &str) -> Result<
             if !moved.is_empty() {
                 let names: Vec<_> = moved.iter().map(String::as_str).collect();
                 draft.happened("deadline.moved", &instance.name(), &names);
-                instance.save(draft)?;
+                instance.save_by_itself(draft)?;
             }
         }
     }

@@ -8,11 +8,13 @@ use super::compile::is_text;
 use super::{Deadline, Definition, SignerRule, Surroundings, Transition, Trigger};
 use crate::days::PERIOD_DAYS_MAX;
 use crate::schema::Fields;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// States, transitions, deadlines and tasks of a definition at most, each.
 const PARTS_MAX: usize = 256;
+/// Guards that one transition may require: those of two automatic ones are compared each with each.
+pub(super) const REQUIRES_MAX: usize = 16;
 /// Signatures that one transition may ask for.
 pub const SIGNERS_MAX: u32 = 8;
 /// Characters of a name.
@@ -92,6 +94,7 @@ pub(super) fn check(definition: &Definition, surroundings: &Surroundings, faults
     check_calendar(definition, surroundings, faults);
     check_tasks(definition, &names, faults);
     check_paths(definition, &names, faults);
+    check_circles(definition, faults);
     check_publication(definition, faults);
 }
 
@@ -168,11 +171,19 @@ fn check_transition(transition: &Transition, definition: &Definition, names: &Na
     for deadline in transition.before.iter().chain(transition.effects.extend.iter().map(|extend| &extend.deadline)) {
         known(&at, "deadline", deadline, &names.deadlines, faults);
     }
+    if let Some(extension) = &transition.effects.extend
+        && !(1..=PERIOD_DAYS_MAX).contains(&extension.days)
+    {
+        faults.find(&at, format!("extends by {} days, which are not 1 to {PERIOD_DAYS_MAX}", extension.days));
+    }
     for hold in transition.blocked_by.iter().chain(&transition.effects.release) {
         known(&at, "hold that a transition places,", hold, &names.holds, faults);
     }
     for task in transition.effects.open.iter().chain(&transition.effects.complete) {
         known(&at, "task", task, &names.tasks, faults);
+    }
+    if REQUIRES_MAX < transition.requires.len() {
+        faults.find(&at, format!("requires {} guards, more than {REQUIRES_MAX}", transition.requires.len()));
     }
     let mut attached = BTreeSet::new();
     for attachment in &transition.attachments {
@@ -295,20 +306,32 @@ fn check_tasks(definition: &Definition, names: &Names<'_>, faults: &mut Faults) 
     }
 }
 
-/// The states that cases reach without a transition.
-fn reached<'a>(definition: &'a Definition, without: Option<&str>) -> BTreeSet<&'a str> {
-    let mut states = BTreeSet::new();
-    loop {
-        let before = states.len();
-        for transition in definition.transitions.iter().filter(|each| Some(each.name.as_str()) != without) {
-            let starts =
-                transition.from.is_empty() || transition.from.iter().any(|state| states.contains(state.as_str()));
-            if starts {
-                states.extend(transition.to.as_deref());
-            }
-        }
-        if states.len() == before {
-            return states;
+/// The states that steps lead to, from some states on; `None` among those is where a case is opened.
+fn reached<'a>(steps: &[&'a Transition], from: BTreeSet<Option<&'a str>>) -> BTreeSet<&'a str> {
+    let mut leads: BTreeMap<Option<&str>, Vec<&str>> = BTreeMap::new();
+    for step in steps {
+        let Some(to) = step.to.as_deref() else { continue };
+        let starts = step.from.iter().map(|state| Some(state.as_str()));
+        let opens = step.from.is_empty().then_some(None);
+        starts.chain(opens).for_each(|state| leads.entry(state).or_default().push(to));
+    }
+    let (mut states, mut waiting) = (BTreeSet::new(), Vec::from_iter(from));
+    while let Some(state) = waiting.pop() {
+        let next = leads.get(&state).into_iter().flatten().copied().filter(|next| states.insert(*next));
+        waiting.extend(next.map(Some));
+    }
+    states
+}
+
+/// Automatic transitions that may lead back to where they start: nobody would stop them.
+fn check_circles(definition: &Definition, faults: &mut Faults) {
+    let automatic = definition.transitions.iter().filter(|each| each.trigger == Trigger::Automatic);
+    let automatic: Vec<_> = automatic.collect();
+    for step in &automatic {
+        let (at, to) = (format!("transition {}", step.name), step.to.as_deref());
+        let behind = reached(&automatic, BTreeSet::from_iter(to.map(Some)));
+        if let Some(state) = step.from.iter().find(|state| behind.contains(state.as_str()) && to != Some(state)) {
+            faults.find(&at, format!("goes in a circle by itself, back to {state}; let somebody sign a step of it"));
         }
     }
 }
@@ -317,7 +340,8 @@ fn check_paths(definition: &Definition, names: &Names<'_>, faults: &mut Faults) 
     if !definition.transitions.iter().any(|transition| transition.from.is_empty()) {
         faults.find("transition", "none opens a case: one has an empty from".to_owned());
     }
-    let all = reached(definition, None);
+    let steps: Vec<_> = definition.transitions.iter().collect();
+    let all = reached(&steps, [None].into());
     for state in &definition.states {
         let at = format!("state {}", state.name);
         if !all.contains(state.name.as_str()) {
@@ -329,11 +353,15 @@ fn check_paths(definition: &Definition, names: &Names<'_>, faults: &mut Faults) 
             faults.find(&at, "nothing leads out of it; say final = true if a case ends there".to_owned());
         }
     }
-    for invariant in &definition.invariants {
+    if PARTS_MAX < definition.invariants.len() {
+        faults.find("invariant", format!("{} of them are more than {PARTS_MAX}", definition.invariants.len()));
+    }
+    for invariant in definition.invariants.iter().take(PARTS_MAX) {
         let at = format!("invariant {}", invariant.state);
         known(&at, "state", &invariant.state, &names.states, faults);
         known(&at, "transition", &invariant.needs, &names.transitions, faults);
-        if reached(definition, Some(&invariant.needs)).contains(invariant.state.as_str()) {
+        let without: Vec<_> = steps.iter().copied().filter(|step| step.name != invariant.needs).collect();
+        if reached(&without, [None].into()).contains(invariant.state.as_str()) {
             faults.find(&at, format!("a path leads there without {}", invariant.needs));
         }
     }

@@ -1,6 +1,6 @@
 //! Compiling a definition: every guard parsed and type-checked, every name looked up once.
 
-use super::check::{Faults, check};
+use super::check::{Faults, REQUIRES_MAX, check};
 use super::{Definition, Effects, Fault, Transition, Trigger};
 use crate::guard::{Field, Guard, Scope, Type};
 use crate::label::Label;
@@ -280,7 +280,8 @@ impl CompiledTransition {
 
     /// Whether two transitions can never both be enabled: one requires what the other excludes.
     fn excludes(&self, other: &Self) -> bool {
-        let pairs = self.requires.iter().flat_map(|ours| other.requires.iter().map(move |theirs| (ours, theirs)));
+        let (ours, theirs) = (self.requires.iter().take(REQUIRES_MAX), other.requires.iter().take(REQUIRES_MAX));
+        let pairs = ours.flat_map(|ours| theirs.clone().map(move |theirs| (ours, theirs)));
         pairs.into_iter().any(|(ours, theirs)| ours.guard.excludes(&theirs.guard))
     }
 }

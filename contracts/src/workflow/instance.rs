@@ -7,7 +7,8 @@ use crate::days::Day;
 use crate::draft::{Draft, Stop};
 use crate::keys;
 use crate::message::Act;
-use crate::value::Value;
+use crate::outcome::Refused;
+use crate::value::{VALUE_SIZE_MAX, Value};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,9 @@ use std::sync::Arc;
 
 /// Acts of one case at most.
 pub(crate) const ACTS_MAX: u32 = 65_536;
+
+/// Bytes of a case behind a signed act at most: so much less than state holds that what happens by itself always fits.
+const SIZE_MAX: usize = VALUE_SIZE_MAX - (64 << 10);
 
 /// Exceeded periods that a case remembers; further ones are in its acts.
 const LATE_MAX: usize = 64;
@@ -183,8 +187,18 @@ impl Instance {
         serde_json::from_slice(bytes).map_err(|error| error.to_string())
     }
 
-    /// Puts it into state.
+    /// Puts it into state behind a signed act.
     pub(crate) fn save(self, draft: &mut Draft<'_>) -> Result<(), Stop> {
+        let bytes = serde_json::to_vec(&self).unwrap_or_default();
+        if SIZE_MAX < bytes.len() {
+            let words = format!("the case would have {} bytes, more than {SIZE_MAX}; open a further case", bytes.len());
+            return Err(Refused::new("contract.too_large", &[], words).into());
+        }
+        draft.put_decoded(self.key(), bytes, &Arc::new(self))
+    }
+
+    /// Puts it into state behind what happened by itself, which nobody can be told to do otherwise.
+    pub(crate) fn save_by_itself(self, draft: &mut Draft<'_>) -> Result<(), Stop> {
         let bytes = serde_json::to_vec(&self).unwrap_or_default();
         draft.put_decoded(self.key(), bytes, &Arc::new(self))
     }

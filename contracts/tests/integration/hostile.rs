@@ -212,3 +212,44 @@ fn the_end_of_time_is_survived() {
     assert_eq!(desk.state("1"), "lapsed");
     desk.replays();
 }
+
+/// A refused record leaves nothing behind: what waits for a signature, which its author would have withdrawn, still waits.
+#[test]
+fn a_refused_act_withdraws_nothing() {
+    let mut desk = Desk::new();
+    desk.act("ann", &file("1")).1.unwrap();
+    desk.administer("root", REGISTRY, &encode(&device(1, EntryStatus::Valid))).unwrap();
+    let (waiting, status) = desk.act("ann", &inspect("1"));
+    assert_eq!(status.unwrap(), Status::Waiting(1));
+    let unknown = Act { data: Value::map([("device", Value::from("none"))]), ..inspect("1") };
+    assert_eq!(desk.order_code("ann", CASE, &unknown.encode()), "workflow.guard");
+    assert_eq!(desk.countersign("bob", waiting).unwrap(), Status::Accepted);
+    desk.replays();
+}
+
+/// What an event is about is as long as an expression makes it; the block's list is stored all the same.
+#[test]
+fn an_event_about_very_long_texts_does_not_halt_the_host() {
+    let part = format!(
+        r#"
+[payloads.long.fields]
+text = {{ type = "text", max = 62000 }}
+[[transition]]
+name = "move"
+label = {{ en = "Move" }}
+from = ["filed"]
+payload = "long"
+signers = [{{ role = "officer", agency = "any" }}]
+effects = {{ transfer_to = "{}" }}
+"#,
+        ["record.text"; 15].join(" + ")
+    );
+    let mut desk = Desk::with(&definition_with(&part));
+    desk.act("ann", &file("1")).1.unwrap();
+    for letter in ["a", "b", "c"] {
+        let data = Value::map([("text", Value::from(letter.repeat(62_000)))]);
+        let code = desk.order_code("ann", CASE, &Act { data, ..act("move", "1") }.encode());
+        assert!(["", "contract.too_large"].contains(&code), "{code}");
+    }
+    desk.replays();
+}

@@ -392,3 +392,31 @@ fn names_in_payloads_sign_nothing() {
         assert_eq!(city.act(&act), Status::Accepted);
     }
 }
+
+/// The code with which an act of a sample's signers is refused; empty if it is not.
+fn code(city: &mut City, name: &str) -> &'static str {
+    match city.act(&sample(name, CASE_NAME, city.now())) {
+        Status::Refused(refused) => refused.code,
+        Status::Accepted | Status::Waiting(_) => "",
+    }
+}
+
+#[test]
+fn who_is_recused_or_of_another_field_signs_nothing() {
+    let mut city = City::new();
+    city.go(&["register", "file", "scene", "recuse"]);
+    let inquiry = sample("inquiry", CASE_NAME, city.now()).encode();
+    let record = city.sign("沈亦安", CASE, &inquiry);
+    assert!(matches!(city.send(&record, false), Ok(Status::Refused(refused)) if refused.code == "signer.recused"));
+    // Of the evidence he is the second.
+    assert_eq!(code(&mut city, "evidence"), "signer.recused");
+    let mut city = City::new();
+    city.go(&["register", "file"]);
+    let mut form = annals_contracts::message::EntryForm { version: 2, ..credential("沈亦安") };
+    let mut data = form.data.as_map().unwrap().clone();
+    data.insert("scope".to_owned(), Value::List(vec![Value::from("environment")]));
+    form.data = Value::Map(data);
+    let record = city.sign("root", REGISTRY, &encode(&form));
+    assert_eq!(city.send(&record, true).unwrap(), Status::Accepted);
+    assert_eq!(code(&mut city, "scene"), "signer.scope");
+}
