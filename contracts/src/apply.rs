@@ -55,16 +55,19 @@ pub(crate) fn apply_record(
     incoming: &Incoming<'_>,
 ) -> Result<(Status, Layer), HostError> {
     let mut draft = Draft::new(ground.state, ground.library, block, at);
-    let decided = catch_unwind(AssertUnwindSafe(|| decide(&mut draft, incoming)));
-    match decided {
-        Ok(Ok(status)) => Ok((status, draft.into_layer())),
-        Ok(Err(Stop::Refused(refused))) => Ok((Status::Refused(refused), Layer::default())),
-        Ok(Err(Stop::Broken(error))) => Err(error),
-        Err(_) => {
-            let words = "the contracts failed on this record, which is a bug of theirs: nothing was changed; report it";
-            Ok((Status::Refused(Refused::new("contract.panic", &[], words)), Layer::default()))
-        }
+    match caught(|| decide(&mut draft, incoming)) {
+        Ok(status) => Ok((status, draft.into_layer())),
+        Err(Stop::Refused(refused)) => Ok((Status::Refused(refused), Layer::default())),
+        Err(Stop::Broken(error)) => Err(error),
     }
+}
+
+/// Makes a refusal of a panic: it would end the host's thread, on every host that comes to the same place.
+fn caught<T>(decide: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
+    catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|_| {
+        let words = "the contracts failed on this record, which is a bug of theirs: nothing was changed; report it";
+        Err(Refused::new("contract.panic", &[], words).into())
+    })
 }
 
 fn decide(draft: &mut Draft<'_>, incoming: &Incoming<'_>) -> Result<Status, Stop> {
@@ -136,13 +139,13 @@ fn pass_deadlines(ground: Ground<'_>, block: &mut Layer, at: At) -> Result<(), H
         let fresh: Vec<_> = cases.into_iter().filter(|case| met.insert(case.clone())).collect();
         for case in fresh {
             let mut draft = Draft::new(ground.state, ground.library, block, at);
-            match workflow::fire(&mut draft, &case) {
+            match caught(|| workflow::fire(&mut draft, &case)) {
                 Ok(()) => {
                     let layer = draft.into_layer();
                     block.absorb(layer);
                 }
                 Err(Stop::Broken(error)) => return Err(error),
-                // Nobody is there to be told: it is an event, and the rows stay until somebody acts in the case.
+                // Nobody is there to be told: it is an event, and the rows stay, so the next block tries again.
                 Err(Stop::Refused(refused)) => block.events.push(crate::outcome::Event {
                     name: "deadline.failed",
                     case: keys::case_name(&case),

@@ -25,6 +25,9 @@ pub enum HostError {
         /** Through where state is applied. */
         applied: u64,
     },
+    /// Its thread ended before it came so far; closing the platform tells why.
+    #[error("the contract host has stopped; close the platform, which tells the cause, and open it again")]
+    Stopped,
     /// The ledger's contracts are of a later version than this program knows.
     #[error(
         "from here on the ledger needs contracts of version {needed}, this program knows {CONTRACTS_VERSION}: install the program that does"
@@ -42,6 +45,7 @@ impl HostError {
             Self::State(error) => error.code(),
             Self::Query(error) => error.code(),
             Self::Gap { .. } => "host.gap",
+            Self::Stopped => "host.stopped",
             Self::Version { .. } => "host.version",
         }
     }

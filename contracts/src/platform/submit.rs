@@ -1,7 +1,7 @@
 //! Submitting: held against the newest state, ordered, and decided for good.
 
 use super::looking::block_list;
-use super::{APPLY_WAIT, Core, Platform, PlatformError};
+use super::{Core, Platform, PlatformError};
 use crate::apply::{Incoming, apply_record, is_attempt};
 use crate::draft::Layer;
 use crate::failure::HostError;
@@ -253,7 +253,7 @@ impl Core {
 
     /// What became of an ordered record; waits until it is decided.
     pub(super) fn outcome_of(&self, seq: u64) -> Result<Status, PlatformError> {
-        while !self.progress.wait_past(seq, APPLY_WAIT)? {}
+        self.progress.wait_past(seq)?;
         let height = self.reader.get(seq)?.height();
         let Some((_, outcome)) = self.find_outcome(seq, height)? else {
             let words = "the record is none that contracts know";

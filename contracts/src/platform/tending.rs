@@ -30,7 +30,8 @@ impl Tender {
                 let _ = core.tend();
             }
         };
-        // Without a thread nothing is lost: deadlines pass with the next record.
+        // Without a thread nothing is lost: deadlines pass with the next record, state is stored in groups and on closing, and a
+        // root is ordered when a proof asks for one.
         let thread = std::thread::Builder::new().name("annals-tender".to_owned()).spawn(run).ok();
         Self { stop, thread }
     }
@@ -74,8 +75,7 @@ impl Platform {
     /// [`PlatformError`] if the ledger refuses, or the host stopped.
     pub fn tick(&self) -> Result<(), PlatformError> {
         let ack = self.core.ledger.tick()?;
-        while !self.core.progress.wait_past(ack.seq, super::APPLY_WAIT)? {}
-        Ok(())
+        Ok(self.core.progress.wait_past(ack.seq)?)
     }
 }
 
