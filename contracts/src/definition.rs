@@ -133,13 +133,13 @@ pub struct Transition {
     /// What must be attached, by name.
     #[serde(default)]
     pub attachments: Vec<Attachment>,
-    /// Registry entries that its guards read.
+    /// Registry entries that its guards read; of a signed one.
     #[serde(default)]
     pub lookup: Vec<Lookup>,
     /// What must hold.
     #[serde(default)]
     pub requires: Vec<Require>,
-    /// Deadlines that must not have passed.
+    /// Deadlines that must not have passed; of a signed one.
     #[serde(default)]
     pub before: Vec<String>,
     /// Holds that forbid it.
@@ -287,7 +287,7 @@ pub struct Deadline {
     pub label: Label,
     /// The article that it comes from.
     pub article: String,
-    /// How many days after the event's day.
+    /// How many days, or months, after the event's day.
     pub days: i64,
     /// How they are counted.
     pub unit: Unit,
