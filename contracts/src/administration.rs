@@ -17,7 +17,6 @@ use crate::value::{FormError, Value};
 use crate::workflow::recount_calendar;
 use annals::AuthorId;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The version of the contracts that this code is.
@@ -75,6 +74,14 @@ pub struct DeployForm {
     /// Height from which on cases begin under it; 0: at once.
     #[serde(default)]
     pub from_height: u64,
+}
+
+/// The form of a registry, that is declared or changed.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclareForm {
+    /// The registry.
+    pub registry: RegistryType,
 }
 
 /// Which versions a definition has.
@@ -210,8 +217,14 @@ fn put_registry_type(draft: &mut Draft<'_>, registry: &RegistryType) -> Result<(
     for (name, field) in &registry.fields {
         field.faults(name, &mut faults);
     }
-    if let Some((field, problem)) = faults.first() {
-        return Err(refuse(format!("registry {}, field {field}: {problem}", registry.name)));
+    if !faults.is_empty() {
+        let lines: Vec<_> = faults.iter().map(|(field, problem)| format!("field {field}: {problem}")).collect();
+        return Err(refuse(format!(
+            "the registry {} has {} faults:\n  {}",
+            registry.name,
+            lines.len(),
+            lines.join("\n  ")
+        )));
     }
     draft.put_bytes(keys::registry_type(&registry.name), encode(registry))?;
     let mut names = registry_names(draft)?;
@@ -386,8 +399,8 @@ fn take_effect(draft: &mut Draft<'_>, proposal: &Proposal) -> Result<(), Stop> {
         "policy" => policy::put(draft, &payload.read().map_err(form)?),
         _ if proposal.payload.get("contracts").is_some() => upgrade(draft, &payload.read().map_err(form)?),
         _ if proposal.payload.get("registry").is_some() => {
-            let registry: BTreeMap<String, RegistryType> = payload.read().map_err(form)?;
-            registry.values().try_for_each(|registry| put_registry_type(draft, registry))
+            let DeclareForm { registry } = payload.read().map_err(form)?;
+            put_registry_type(draft, &registry)
         }
         _ => deploy(draft, &payload.read().map_err(form)?),
     }
