@@ -17,6 +17,7 @@ mod view;
 
 pub use files::{StateCheck, check_state, holds_platform, rebuild_state, state_path};
 pub use looking::{ActRow, AttachedRow, CaseFilter, Overdue, TRACE_MAX, TraceLine};
+pub(crate) use submit::ATTEMPTS_MAX;
 pub use submit::{SubmitError, Submitted};
 pub use view::View;
 
