@@ -4,6 +4,7 @@
 //! put takes effect when the last of them has signed. A registry may name a role whose officers put entries of their own agency
 //! alone. A definition's version holds from a height on; versions before it stay for the cases that began under them.
 
+use crate::days::OFFSET_MINUTES_DEFAULT;
 use crate::definition::{Compiled, Fault, Surroundings, is_name};
 use crate::draft::{Draft, Stop};
 use crate::failure::HostError;
@@ -23,8 +24,6 @@ use std::sync::Arc;
 pub const CONTRACTS_VERSION: u64 = 1;
 /// Administrators at most.
 pub const ADMINS_MAX: usize = 64;
-/// Minutes ahead of UTC by which times are told in refusals.
-const OFFSET_DEFAULT: i64 = 480;
 
 /// Who administers a platform.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -41,12 +40,8 @@ pub struct Platform {
     /// How many administrators must sign.
     pub threshold: u32,
     /// Minutes ahead of UTC by which times are told.
-    #[serde(default = "offset_default")]
+    #[serde(default = "crate::days::offset_default")]
     pub utc_offset_minutes: i64,
-}
-
-const fn offset_default() -> i64 {
-    OFFSET_DEFAULT
 }
 
 /// What the record of seq 1 says.
@@ -153,7 +148,7 @@ pub(crate) fn platform(draft: &mut Draft<'_>) -> Result<Option<Arc<Platform>>, S
 
 /// Minutes ahead of UTC by which times are told.
 pub(crate) fn platform_offset(draft: &mut Draft<'_>) -> Result<i64, Stop> {
-    Ok(platform(draft)?.map_or(OFFSET_DEFAULT, |platform| platform.utc_offset_minutes))
+    Ok(platform(draft)?.map_or(OFFSET_MINUTES_DEFAULT, |platform| platform.utc_offset_minutes))
 }
 
 /// What stands under a key, read into its type.

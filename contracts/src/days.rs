@@ -9,10 +9,17 @@ use std::fmt;
 
 /// Milliseconds of a day.
 pub const DAY_MS: i64 = 86_400_000;
+/// Minutes that clocks are ahead of UTC unless it is said otherwise: Beijing's.
+pub const OFFSET_MINUTES_DEFAULT: i64 = 480;
 /// Days that a period may run at most: a hundred years.
 pub const PERIOD_DAYS_MAX: i64 = 36_525;
 /// Months that a period may run at most: a hundred years.
 pub const PERIOD_MONTHS_MAX: i64 = 1200;
+
+/// [`OFFSET_MINUTES_DEFAULT`], as serde asks for it.
+pub(crate) const fn offset_default() -> i64 {
+    OFFSET_MINUTES_DEFAULT
+}
 
 /// A civil date, as the number of days since 1970-01-01.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

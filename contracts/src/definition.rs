@@ -33,7 +33,7 @@ pub struct Definition {
     #[serde(default)]
     pub calendar: Option<String>,
     /// Minutes that clocks are ahead of UTC where days are counted.
-    #[serde(default = "beijing")]
+    #[serde(default = "crate::days::offset_default")]
     pub utc_offset_minutes: i64,
     /// Roles that credentials may carry.
     pub roles: BTreeMap<String, Label>,
@@ -61,10 +61,6 @@ pub struct Definition {
     /// What the public may see.
     #[serde(default)]
     pub publication: Publication,
-}
-
-const fn beijing() -> i64 {
-    480
 }
 
 /// The form of a record's data.

@@ -89,7 +89,7 @@ pub fn built_in() -> Vec<RegistryType> {
         registry(CALENDAR, "工作日历", "Calendar", vec![("holidays", days()), ("workdays", days())]),
         registry(
             CREDENTIAL,
-            "执法证件",
+            "工作证件",
             "Credential",
             vec![
                 ("agency", text()),

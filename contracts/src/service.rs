@@ -7,7 +7,7 @@ use crate::administration::{Platform, PlatformForm};
 use crate::label::Label;
 use crate::message::{EntryForm, Grant, PolicyForm};
 use crate::registry::RegistryType;
-use crate::value::{Value, ValueError};
+use crate::value::Value;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -66,7 +66,7 @@ impl ServiceError {
 struct Manifest {
     name: String,
     label: Label,
-    #[serde(default = "beijing")]
+    #[serde(default = "crate::days::offset_default")]
     utc_offset_minutes: i64,
     definitions: Vec<String>,
     #[serde(default, rename = "registry")]
@@ -75,10 +75,6 @@ struct Manifest {
     grants: Vec<GrantLine>,
     #[serde(default, rename = "entry")]
     entries: Vec<EntryLine>,
-}
-
-const fn beijing() -> i64 {
-    480
 }
 
 #[derive(Debug, Deserialize)]
@@ -214,8 +210,3 @@ pub fn value_of(toml: toml::Value) -> Result<Value, String> {
     })
 }
 
-impl From<ValueError> for ServiceError {
-    fn from(error: ValueError) -> Self {
-        wrong("value", error.to_string())
-    }
-}

@@ -5,15 +5,13 @@ use super::form::{CheckForm, OverdueForm, TraceForm};
 use super::report::{Unlike, same};
 use super::step::fields_of;
 use super::world::{World, key, told};
-use crate::days::Day;
+use crate::days::{Day, OFFSET_MINUTES_DEFAULT};
 use crate::outcome::Status;
 use crate::platform::ActRow;
 use crate::value::Value;
 use crate::workflow::{Instance, Period};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Minutes ahead of UTC by which the last days of periods are told.
-const OFFSET_MINUTES: i64 = 480;
 /// Periods of a list at most.
 const LIST_MAX: usize = 4096;
 
@@ -92,12 +90,12 @@ fn period<'a>(instance: &'a Instance, name: &str) -> Option<&'a Period> {
 fn check_periods(world: &World<'_>, form: &CheckForm, instance: &Instance) -> Result<(), Unlike> {
     for (name, day) in &form.due {
         let Some(expected) = Day::parse(day) else { return Err(Unlike::form(format!("{day:?} is no date"))) };
-        let last = period(instance, name).map(|period| Day::of(period.at - 1, OFFSET_MINUTES).to_string());
+        let last = period(instance, name).map(|period| Day::of(period.at - 1, OFFSET_MINUTES_DEFAULT).to_string());
         same(&format!("last day of {name}"), &Some(expected.to_string()), &last)?;
     }
     for name in &form.not_due {
         if let Some(period) = period(instance, name).filter(|period| period.runs()) {
-            let last = Day::of(period.at - 1, OFFSET_MINUTES);
+            let last = Day::of(period.at - 1, OFFSET_MINUTES_DEFAULT);
             return Err(Unlike::new(format!("{name} does not run"), format!("it runs until {last}")));
         }
     }

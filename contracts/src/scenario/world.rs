@@ -5,7 +5,7 @@ use super::moment;
 use super::read::Scenario;
 use super::report::Unlike;
 use super::step::fields_of;
-use crate::days::{DAY_MS, Moment};
+use crate::days::{DAY_MS, Moment, OFFSET_MINUTES_DEFAULT};
 use crate::definition::Definition;
 use crate::message::{CASE_PAYLOAD_MAX, EntryForm, EntryStatus, REGISTRY, encode};
 use crate::outcome::{Refused, Status};
@@ -29,8 +29,8 @@ const VALID_AFTER_MS: i64 = 30 * 3652 / 10 * DAY_MS;
 const SEGMENT_SIZE: u64 = 2 << 20;
 /// Bytes that state keeps in memory of each thing; a scenario's is small.
 const MEMORY: usize = 4 << 20;
-/// Minutes ahead of UTC by which days are told in scenarios.
-const OFFSET_MINUTES: i64 = 480;
+/// The registry in which a service may keep its officers' badges, with the fields `name` and `agency`.
+const OFFICER: &str = "officer";
 
 /// A platform, and those who use it.
 #[derive(Debug)]
@@ -119,7 +119,7 @@ impl<'a> World<'a> {
 
     /// What the clock shows, as people read it.
     pub(super) fn now(&self) -> Moment {
-        Moment { time_ms: self.now_ms(), offset_minutes: OFFSET_MINUTES }
+        Moment { time_ms: self.now_ms(), offset_minutes: OFFSET_MINUTES_DEFAULT }
     }
 
     /// The definition whose cases an act opens.
@@ -135,18 +135,19 @@ impl<'a> World<'a> {
         Ok(self.platform.applied().height)
     }
 
-    /// The entries of the city and the scenario, and two for each person.
+    /// The entries of the city and the scenario, and for each person a credential and, if the service registers those, a badge.
     fn first_entries(&self) -> Result<Vec<EntryForm>, Unlike> {
         let mut forms = Vec::new();
         for line in &self.scenario.entries {
             forms.push(self.first_entry(line)?);
         }
-        let mut officers = BTreeSet::new();
+        let (mut officers, has_badges) = (BTreeSet::new(), self.platform.registries()?);
+        let has_badges = has_badges.iter().any(|registry| registry.name == OFFICER);
         for (name, person) in self.scenario.people.iter().filter(|(_, person)| !person.unregistered) {
-            if officers.insert(person.officer.clone()) {
+            if has_badges && officers.insert(person.officer.clone()) {
                 forms.push(self.of_person(
                     person,
-                    "officer",
+                    OFFICER,
                     person.officer.clone(),
                     &[("name", Value::from(name.as_str())), ("agency", Value::from(person.agency.as_str()))],
                 )?);
