@@ -37,10 +37,29 @@ pub(super) fn check(world: &World<'_>, form: &CheckForm) -> Result<(), Unlike> {
         (Some(instance), true) => Err(Unlike::new(format!("no case {name}"), format!("it is in {}", instance.state))),
         (None, false) => Err(Unlike::new(format!("a case {name}"), "there is none")),
         (Some(instance), false) => {
+            check_names(world, form, &instance)?;
             check_case(form, &instance)?;
             check_periods(world, form, &instance)?;
             check_acts(world, form, &instance)
         }
+    }
+}
+
+/// Whether what a check says never happened is something that could have: of what has no such name nothing ever happens.
+fn check_names(world: &World<'_>, form: &CheckForm, instance: &Instance) -> Result<(), Unlike> {
+    let compiled = world.platform.definition_of(instance)?;
+    let wrong = |what: &str, name: &str| Err(Unlike::form(format!("{} has no {what} {name:?}", instance.definition)));
+    if let Some(name) = form.done.keys().find(|name| compiled.transition(name).is_none()) {
+        return wrong("transition", name);
+    }
+    if let Some(name) =
+        form.not_due.iter().find(|name| compiled.deadline(name).is_none() && compiled.task(name).is_none())
+    {
+        return wrong("deadline or task", name);
+    }
+    match form.data_absent.iter().find(|name| !compiled.definition().case.contains_key(*name)) {
+        Some(name) => wrong("field of the case", name),
+        None => Ok(()),
     }
 }
 

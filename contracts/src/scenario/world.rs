@@ -169,7 +169,7 @@ impl<'a> World<'a> {
 
     fn first_entry(&self, line: &EntryLine) -> Result<EntryForm, Unlike> {
         let data = fields_of(line.data.clone().unwrap_or_default()).map_err(Unlike::form)?;
-        let (from, until) = self.validity(line.from.as_deref(), line.until.as_deref());
+        let (from, until) = self.validity(line.from.as_deref(), line.until.as_deref())?;
         Ok(EntryForm {
             data: Value::Map(data),
             from,
@@ -189,10 +189,10 @@ impl<'a> World<'a> {
         data: &[(&str, Value)],
     ) -> Result<EntryForm, Unlike> {
         let data = data.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        let (from, until) = self.validity(person.from.as_deref(), person.until.as_deref());
+        let (from, until) = self.validity(person.from.as_deref(), person.until.as_deref())?;
         // A badge is one thing, the credential of a key another: only this may be suspended or expired.
         let is_credential = registry == CREDENTIAL;
-        let (usual_from, usual_until) = self.validity(None, None);
+        let (usual_from, usual_until) = self.validity(None, None)?;
         Ok(EntryForm {
             data: Value::Map(data),
             from: if is_credential { from } else { usual_from },
@@ -204,10 +204,10 @@ impl<'a> World<'a> {
         })
     }
 
-    fn validity(&self, from: Option<&str>, until: Option<&str>) -> (i64, i64) {
+    fn validity(&self, from: Option<&str>, until: Option<&str>) -> Result<(i64, i64), Unlike> {
         let starts = self.scenario.starts;
-        let from = from.and_then(moment::parse).unwrap_or(starts - VALID_BEFORE_MS);
-        (from, until.and_then(moment::parse).unwrap_or(starts + VALID_AFTER_MS))
+        let from = moment::parse_or(from, starts - VALID_BEFORE_MS)?;
+        Ok((from, moment::parse_or(until, starts + VALID_AFTER_MS)?))
     }
 
     /// Registers entries, both administrators signing each; all are sent before the first answer is looked at.
