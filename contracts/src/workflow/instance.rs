@@ -128,10 +128,10 @@ pub struct Pending {
     pub record: String,
     /// Its seq.
     pub seq: u64,
-    /// Since when its author has kept the case waiting without a break, ms since the Unix epoch.
-    pub since: i64,
     /// Keys of those who have signed, its author first.
     pub signers: Vec<String>,
+    /// Since when its author has kept the case waiting without a break, ms since the Unix epoch.
+    pub since: i64,
 }
 
 impl Instance {
