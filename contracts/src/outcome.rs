@@ -105,7 +105,7 @@ impl Event {
 }
 
 /// Hash of an entry of a block's list (RFC 6962, section 2.1).
-pub fn entry_hash(entry: &[u8]) -> [u8; 32] {
+pub(crate) fn entry_hash(entry: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update([0]).chain_update(entry).finalize().into()
 }
 
@@ -114,7 +114,7 @@ fn node_hash(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
 }
 
 /// Root over a block's list (RFC 6962, section 2.1).
-pub fn list_root(hashes: &[[u8; 32]]) -> [u8; 32] {
+pub(crate) fn list_root(hashes: &[[u8; 32]]) -> [u8; 32] {
     match hashes {
         [] => Sha256::digest([]).into(),
         [one] => *one,
@@ -126,7 +126,7 @@ pub fn list_root(hashes: &[[u8; 32]]) -> [u8; 32] {
 }
 
 /// Audit path of an entry (RFC 6962, section 2.1.1), from the entry up; empty if there is no such entry.
-pub fn list_path(hashes: &[[u8; 32]], index: usize) -> Vec<[u8; 32]> {
+pub(crate) fn list_path(hashes: &[[u8; 32]], index: usize) -> Vec<[u8; 32]> {
     if hashes.len() < 2 || hashes.len() <= index {
         return Vec::new();
     }
@@ -142,7 +142,7 @@ pub fn list_path(hashes: &[[u8; 32]], index: usize) -> Vec<[u8; 32]> {
 }
 
 /// Root that an entry and its audit path lead to (RFC 9162, section 2.1.3.2); none if the path has another length.
-pub fn root_of_path(entry: [u8; 32], index: u64, count: u64, path: &[[u8; 32]]) -> Option<[u8; 32]> {
+pub(crate) fn root_of_path(entry: [u8; 32], index: u64, count: u64, path: &[[u8; 32]]) -> Option<[u8; 32]> {
     if count <= index {
         return None;
     }
