@@ -6,8 +6,8 @@
 
 use crate::days::OFFSET_MINUTES_DEFAULT;
 use crate::definition::{Compiled, Fault, Surroundings, is_name};
-use crate::draft::{Draft, Stop};
-use crate::failure::HostError;
+use crate::draft::{Draft, Stop, stored};
+use crate::failure::{CONTRACTS_VERSION, HostError};
 use crate::keys;
 use crate::message::{Body, EntryForm, Message, PolicyForm, encode};
 use crate::officer::Officer;
@@ -20,8 +20,6 @@ use annals::AuthorId;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// The version of the contracts that this code is.
-pub const CONTRACTS_VERSION: u64 = 1;
 /// Administrators at most.
 pub const ADMINS_MAX: usize = 64;
 
@@ -149,14 +147,6 @@ pub(crate) fn platform(draft: &mut Draft<'_>) -> Result<Option<Arc<Platform>>, S
 /// Minutes ahead of UTC by which times are told.
 pub(crate) fn platform_offset(draft: &mut Draft<'_>) -> Result<i64, Stop> {
     Ok(platform(draft)?.map_or(OFFSET_MINUTES_DEFAULT, |platform| platform.utc_offset_minutes))
-}
-
-/// What stands under a key, read into its type.
-pub(crate) fn stored<T>(draft: &mut Draft<'_>, key: &[u8]) -> Result<Option<Arc<T>>, Stop>
-where
-    T: for<'de> Deserialize<'de> + Send + Sync + 'static,
-{
-    draft.decoded(key, |bytes| serde_json::from_slice(bytes).map_err(|error| error.to_string()))
 }
 
 /// Begins the platform.

@@ -5,10 +5,10 @@
 //! Before a block's records come the deadlines whose time has come by the block's ordered time.
 
 use crate::administration::{
-    CONTRACTS_VERSION, administer, begin, contracts_version, countersign as countersign_proposal, no_platform, platform,
+    administer, begin, contracts_version, countersign as countersign_proposal, no_platform, platform,
 };
 use crate::draft::{At, Draft, Layer, Stop};
-use crate::failure::HostError;
+use crate::failure::{CONTRACTS_VERSION, HostError};
 use crate::keys;
 use crate::library::Library;
 use crate::message::{ATTEMPT, AttemptForm, Body, Message, is_contract};

@@ -1,9 +1,11 @@
 //! Why applying stops: what is no decision of a contract, and must not pass for one.
 
-use crate::administration::CONTRACTS_VERSION;
 use crate::state::StateError;
 use annals::QueryError;
 use std::sync::Arc;
+
+/// The version of the contracts that this code is.
+pub const CONTRACTS_VERSION: u64 = 1;
 
 /// Why a host stopped.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -377,7 +377,7 @@ impl Founding {
         admins.sort();
         let platform = Administration {
             admins,
-            contracts: crate::administration::CONTRACTS_VERSION,
+            contracts: crate::failure::CONTRACTS_VERSION,
             host: host.author().to_string(),
             service: self.service.name.clone(),
             threshold: self.threshold,

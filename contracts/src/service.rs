@@ -150,7 +150,7 @@ impl Service {
         let grants = grants.into_iter().map(|(action, grants)| PolicyForm { action, grants, version: 1 }).collect();
         let platform = Platform {
             admins: Vec::new(),
-            contracts: crate::administration::CONTRACTS_VERSION,
+            contracts: crate::failure::CONTRACTS_VERSION,
             host: String::new(),
             service: manifest.name.clone(),
             threshold: 1,
@@ -209,4 +209,3 @@ pub fn value_of(toml: toml::Value) -> Result<Value, String> {
         toml::Value::Datetime(date) => return Err(format!("write the date {date} as text, in quotation marks")),
     })
 }
-

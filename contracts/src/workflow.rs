@@ -13,10 +13,10 @@ mod signing;
 
 pub use instance::{Instance, Late, OpenTask, Pending, Period};
 
-use crate::administration::{StoredDefinition, Versions, stored};
+use crate::administration::{StoredDefinition, Versions};
 use crate::days::{DAY_MS, Day};
 use crate::definition::{Compiled, CompiledTransition, SignerRule, Trigger};
-use crate::draft::{Draft, Stop, damaged, over_budget};
+use crate::draft::{Draft, Stop, damaged, over_budget, stored};
 use crate::guard::{Budget, Guard, GuardError};
 use crate::keys;
 use crate::message::{Act, AttachedForm, Message};
