@@ -134,10 +134,8 @@ fn pass_deadlines(ground: Ground<'_>, block: &mut Layer, at: At) -> Result<(), H
         // What a deadline begins ends later, so nothing comes before where the next ones are looked for.
         let Some(last) = rows.last() else { return Ok(()) };
         from = [&last[..], &[0]].concat();
-        let cases: BTreeSet<_> =
-            rows.iter().filter_map(|row| keys::parse_due_row(row)).map(|(_, case, _)| case).collect();
-        let fresh: Vec<_> = cases.into_iter().filter(|case| met.insert(case.clone())).collect();
-        for case in fresh {
+        let cases = rows.iter().filter_map(|row| keys::parse_due_row(row)).map(|(_, case, _)| case);
+        for case in cases.filter(|case| met.insert(case.clone())) {
             let mut draft = Draft::new(ground.state, ground.library, block, at);
             match caught(|| workflow::fire(&mut draft, &case)) {
                 Ok(()) => {
