@@ -4,9 +4,10 @@
 //! put takes effect when the last of them has signed. A registry may name a role whose officers put entries of their own agency
 //! alone. A definition's version holds from a height on; versions before it stay for the cases that began under them.
 
+use crate::days::OFFSET_MINUTES_DEFAULT;
 use crate::definition::{Compiled, Fault, Surroundings, is_name};
-use crate::draft::{Draft, Stop};
-use crate::failure::HostError;
+use crate::draft::{Draft, Stop, stored};
+use crate::failure::{CONTRACTS_VERSION, HostError};
 use crate::keys;
 use crate::message::{Body, EntryForm, Message, PolicyForm, encode};
 use crate::officer::Officer;
@@ -17,15 +18,10 @@ use crate::value::{FormError, Value};
 use crate::workflow::recount_calendar;
 use annals::AuthorId;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The version of the contracts that this code is.
-pub const CONTRACTS_VERSION: u64 = 1;
 /// Administrators at most.
 pub const ADMINS_MAX: usize = 64;
-/// Minutes ahead of UTC by which times are told in refusals.
-const OFFSET_DEFAULT: i64 = 480;
 /// Minutes that a clock may be from UTC, either way.
 const OFFSET_MAX: i64 = 840;
 
@@ -44,12 +40,8 @@ pub struct Platform {
     /// How many administrators must sign.
     pub threshold: u32,
     /// Minutes ahead of UTC by which times are told.
-    #[serde(default = "offset_default")]
+    #[serde(default = "crate::days::offset_default")]
     pub utc_offset_minutes: i64,
-}
-
-const fn offset_default() -> i64 {
-    OFFSET_DEFAULT
 }
 
 /// What the record of seq 1 says.
@@ -77,6 +69,14 @@ pub struct DeployForm {
     /// Height from which on cases begin under it; 0: at once.
     #[serde(default)]
     pub from_height: u64,
+}
+
+/// The form of a registry, that is declared or changed.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclareForm {
+    /// The registry.
+    pub registry: RegistryType,
 }
 
 /// Which versions a definition has.
@@ -148,15 +148,7 @@ pub(crate) fn platform(draft: &mut Draft<'_>) -> Result<Option<Arc<Platform>>, S
 
 /// Minutes ahead of UTC by which times are told.
 pub(crate) fn platform_offset(draft: &mut Draft<'_>) -> Result<i64, Stop> {
-    Ok(platform(draft)?.map_or(OFFSET_DEFAULT, |platform| platform.utc_offset_minutes))
-}
-
-/// What stands under a key, read into its type.
-pub(crate) fn stored<T>(draft: &mut Draft<'_>, key: &[u8]) -> Result<Option<Arc<T>>, Stop>
-where
-    T: for<'de> Deserialize<'de> + Send + Sync + 'static,
-{
-    draft.decoded(key, |bytes| serde_json::from_slice(bytes).map_err(|error| error.to_string()))
+    Ok(platform(draft)?.map_or(OFFSET_MINUTES_DEFAULT, |platform| platform.utc_offset_minutes))
 }
 
 /// Begins the platform.
@@ -215,8 +207,14 @@ fn put_registry_type(draft: &mut Draft<'_>, registry: &RegistryType) -> Result<(
     for (name, field) in &registry.fields {
         field.faults(name, &mut faults);
     }
-    if let Some((field, problem)) = faults.first() {
-        return Err(refuse(format!("registry {}, field {field}: {problem}", registry.name)));
+    if !faults.is_empty() {
+        let lines: Vec<_> = faults.iter().map(|(field, problem)| format!("field {field}: {problem}")).collect();
+        return Err(refuse(format!(
+            "the registry {} has {} faults:\n  {}",
+            registry.name,
+            lines.len(),
+            lines.join("\n  ")
+        )));
     }
     draft.put_bytes(keys::registry_type(&registry.name), encode(registry))?;
     let mut names = registry_names(draft)?;
@@ -391,8 +389,8 @@ fn take_effect(draft: &mut Draft<'_>, proposal: &Proposal) -> Result<(), Stop> {
         "policy" => policy::put(draft, &payload.read().map_err(form)?),
         _ if proposal.payload.get("contracts").is_some() => upgrade(draft, &payload.read().map_err(form)?),
         _ if proposal.payload.get("registry").is_some() => {
-            let registry: BTreeMap<String, RegistryType> = payload.read().map_err(form)?;
-            registry.values().try_for_each(|registry| put_registry_type(draft, registry))
+            let DeclareForm { registry } = payload.read().map_err(form)?;
+            put_registry_type(draft, &registry)
         }
         _ => deploy(draft, &payload.read().map_err(form)?),
     }

@@ -5,10 +5,10 @@
 //! Before a block's records come the deadlines whose time has come by the block's ordered time.
 
 use crate::administration::{
-    CONTRACTS_VERSION, administer, begin, contracts_version, countersign as countersign_proposal, no_platform, platform,
+    administer, begin, contracts_version, countersign as countersign_proposal, no_platform, platform,
 };
 use crate::draft::{At, Draft, Layer, Stop};
-use crate::failure::HostError;
+use crate::failure::{CONTRACTS_VERSION, HostError};
 use crate::keys;
 use crate::library::Library;
 use crate::message::{ATTEMPT, AttemptForm, Body, Message, is_contract};
@@ -56,16 +56,19 @@ pub(crate) fn apply_record(
     incoming: &Incoming<'_>,
 ) -> Result<(Status, Layer), HostError> {
     let mut draft = Draft::new(ground.state, ground.library, block, at);
-    let decided = catch_unwind(AssertUnwindSafe(|| decide(&mut draft, incoming)));
-    match decided {
-        Ok(Ok(status)) => Ok((status, draft.into_layer())),
-        Ok(Err(Stop::Refused(refused))) => Ok((Status::Refused(refused), Layer::default())),
-        Ok(Err(Stop::Broken(error))) => Err(error),
-        Err(_) => {
-            let words = "the contracts failed on this record, which is a bug of theirs: nothing was changed; report it";
-            Ok((Status::Refused(Refused::new("contract.panic", &[], words)), Layer::default()))
-        }
+    match caught(|| decide(&mut draft, incoming)) {
+        Ok(status) => Ok((status, draft.into_layer())),
+        Err(Stop::Refused(refused)) => Ok((Status::Refused(refused), Layer::default())),
+        Err(Stop::Broken(error)) => Err(error),
     }
+}
+
+/// Makes a refusal of a panic: it would end the host's thread, on every host that comes to the same place.
+fn caught<T>(decide: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
+    catch_unwind(AssertUnwindSafe(decide)).unwrap_or_else(|_| {
+        let words = "the contracts failed on this record, which is a bug of theirs: nothing was changed; report it";
+        Err(Refused::new("contract.panic", &[], words).into())
+    })
 }
 
 fn decide(draft: &mut Draft<'_>, incoming: &Incoming<'_>) -> Result<Status, Stop> {
@@ -132,18 +135,16 @@ fn pass_deadlines(ground: Ground<'_>, block: &mut Layer, at: At) -> Result<(), H
         // What a deadline begins ends later, so nothing comes before where the next ones are looked for.
         let Some(last) = rows.last() else { return Ok(()) };
         from = [&last[..], &[0]].concat();
-        let cases: BTreeSet<_> =
-            rows.iter().filter_map(|row| keys::parse_due_row(row)).map(|(_, case, _)| case).collect();
-        let fresh: Vec<_> = cases.into_iter().filter(|case| met.insert(case.clone())).collect();
-        for case in fresh {
+        let cases = rows.iter().filter_map(|row| keys::parse_due_row(row)).map(|(_, case, _)| case);
+        for case in cases.filter(|case| met.insert(case.clone())) {
             let mut draft = Draft::new(ground.state, ground.library, block, at);
-            match workflow::fire(&mut draft, &case) {
+            match caught(|| workflow::fire(&mut draft, &case)) {
                 Ok(()) => {
                     let layer = draft.into_layer();
                     block.absorb(layer);
                 }
                 Err(Stop::Broken(error)) => return Err(error),
-                // Nobody is there to be told: it is an event, and the rows stay until somebody acts in the case.
+                // Nobody is there to be told: it is an event, and the rows stay, so the next block tries again.
                 Err(Stop::Refused(refused)) => block.events.push(crate::outcome::Event {
                     name: "deadline.failed",
                     case: keys::case_name(&case),

@@ -9,8 +9,17 @@ use std::fmt;
 
 /// Milliseconds of a day.
 pub const DAY_MS: i64 = 86_400_000;
+/// Minutes that clocks are ahead of UTC unless it is said otherwise: Beijing's.
+pub const OFFSET_MINUTES_DEFAULT: i64 = 480;
 /// Days that a period may run at most: a hundred years.
 pub const PERIOD_DAYS_MAX: i64 = 36_525;
+/// Months that a period may run at most: a hundred years.
+pub const PERIOD_MONTHS_MAX: i64 = 1200;
+
+/// [`OFFSET_MINUTES_DEFAULT`], as serde asks for it.
+pub(crate) const fn offset_default() -> i64 {
+    OFFSET_MINUTES_DEFAULT
+}
 
 /// A civil date, as the number of days since 1970-01-01.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -146,7 +155,7 @@ impl Calendar {
     /// next working day if that one is none (Civil Code of the PRC, articles 202 and 203).
     pub fn after_months(&self, event: Day, months: i64) -> Day {
         let (year, month, day) = event.civil();
-        let months = year * 12 + month - 1 + months.clamp(0, PERIOD_DAYS_MAX / 28);
+        let months = year * 12 + month - 1 + months.clamp(0, PERIOD_MONTHS_MAX);
         let (year, month) = (months.div_euclid(12), months.rem_euclid(12) + 1);
         let last = (1..=day).rev().find_map(|day| Day::from_civil(year, month, day));
         self.after_calendar_days(last.unwrap_or(event), 0)

@@ -33,7 +33,7 @@ pub struct Definition {
     #[serde(default)]
     pub calendar: Option<String>,
     /// Minutes that clocks are ahead of UTC where days are counted.
-    #[serde(default = "beijing")]
+    #[serde(default = "crate::days::offset_default")]
     pub utc_offset_minutes: i64,
     /// Roles that credentials may carry.
     pub roles: BTreeMap<String, Label>,
@@ -61,10 +61,6 @@ pub struct Definition {
     /// What the public may see.
     #[serde(default)]
     pub publication: Publication,
-}
-
-const fn beijing() -> i64 {
-    480
 }
 
 /// The form of a record's data.
@@ -133,13 +129,13 @@ pub struct Transition {
     /// What must be attached, by name.
     #[serde(default)]
     pub attachments: Vec<Attachment>,
-    /// Registry entries that its guards read.
+    /// Registry entries that its guards read; of a signed one.
     #[serde(default)]
     pub lookup: Vec<Lookup>,
     /// What must hold.
     #[serde(default)]
     pub requires: Vec<Require>,
-    /// Deadlines that must not have passed.
+    /// Deadlines that must not have passed; of a signed one.
     #[serde(default)]
     pub before: Vec<String>,
     /// Holds that forbid it.
@@ -287,7 +283,7 @@ pub struct Deadline {
     pub label: Label,
     /// The article that it comes from.
     pub article: String,
-    /// How many days after the event's day.
+    /// How many days, or months, after the event's day.
     pub days: i64,
     /// How they are counted.
     pub unit: Unit,

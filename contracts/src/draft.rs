@@ -215,6 +215,14 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// What stands under a key, read into its type.
+pub(crate) fn stored<T>(draft: &mut Draft<'_>, key: &[u8]) -> Result<Option<Arc<T>>, Stop>
+where
+    T: for<'de> serde::Deserialize<'de> + Send + Sync + 'static,
+{
+    draft.decoded(key, |bytes| serde_json::from_slice(bytes).map_err(|error| error.to_string()))
+}
+
 /// The refusal of a record that takes too many steps.
 pub(crate) fn over_budget() -> Refused {
     let words = format!(

@@ -1,9 +1,11 @@
 //! Why applying stops: what is no decision of a contract, and must not pass for one.
 
-use crate::administration::CONTRACTS_VERSION;
 use crate::state::StateError;
 use annals::QueryError;
 use std::sync::Arc;
+
+/// The version of the contracts that this code is.
+pub const CONTRACTS_VERSION: u64 = 1;
 
 /// Why a host stopped.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -25,6 +27,9 @@ pub enum HostError {
         /** Through where state is applied. */
         applied: u64,
     },
+    /// Its thread ended before it came so far; closing the platform tells why.
+    #[error("the contract host has stopped; close the platform, which tells the cause, and open it again")]
+    Stopped,
     /// The ledger's contracts are of a later version than this program knows.
     #[error(
         "from here on the ledger needs contracts of version {needed}, this program knows {CONTRACTS_VERSION}: install the program that does"
@@ -42,6 +47,7 @@ impl HostError {
             Self::State(error) => error.code(),
             Self::Query(error) => error.code(),
             Self::Gap { .. } => "host.gap",
+            Self::Stopped => "host.stopped",
             Self::Version { .. } => "host.version",
         }
     }

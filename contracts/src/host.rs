@@ -12,7 +12,6 @@ use crate::state::{Applied, BlockChanges, State, StateWriter};
 use annals::{Follower, Position, StoredRecord};
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// Bytes of changes that are stored at once, at the latest.
 const GROUP_BYTES: usize = 48 << 20;
@@ -43,20 +42,16 @@ impl Progress {
         self.newest.lock().1.clone()
     }
 
-    /// Sleeps until the record of this seq is applied, at most so long; whether it is.
-    #[expect(clippy::disallowed_methods, reason = "a wait of a caller, not of a contract")]
-    pub(crate) fn wait_past(&self, seq: u64, timeout: Duration) -> Result<bool, HostError> {
-        let until = Instant::now() + timeout;
+    /// Sleeps until the record of this seq, which is final, is applied. That ends: a host that comes no further says so.
+    pub(crate) fn wait_past(&self, seq: u64) -> Result<(), HostError> {
         let mut newest = self.newest.lock();
         while newest.0 <= seq {
             if let Some(error) = &newest.1 {
                 return Err(error.clone());
             }
-            if self.moved.wait_until(&mut newest, until).timed_out() {
-                return Ok(seq < newest.0);
-            }
+            self.moved.wait(&mut newest);
         }
-        Ok(true)
+        Ok(())
     }
 }
 
@@ -149,6 +144,13 @@ impl Follower for Host {
                 false
             }
         }
+    }
+}
+
+/// Whoever waits learns that no more will come, whatever ended the follower's thread: a ledger that can't be read, or a panic.
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.progress.fail(HostError::Stopped);
     }
 }
 

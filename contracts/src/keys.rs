@@ -116,6 +116,11 @@ pub(crate) fn due_range(through_ms: i64) -> (Key, Key) {
     (b"d".to_vec(), [&b"d"[..], &through_ms.max(0).saturating_add(1).to_be_bytes()].concat())
 }
 
+/// Rows: the deadlines after a moment and up to another, as a range.
+pub(crate) fn due_between(after_ms: i64, through_ms: i64) -> (Key, Key) {
+    (due_range(after_ms).1, due_range(through_ms).1)
+}
+
 /// Rows: an act of a case, by number.
 pub(crate) fn act_row(case: &[u8], act: u32) -> Key {
     [&b"a"[..], case, b"\0", &act.to_be_bytes()].concat()

@@ -32,7 +32,7 @@ pub mod value;
 pub mod workflow;
 
 pub use draft::{At, STEPS_MAX};
-pub use failure::HostError;
+pub use failure::{CONTRACTS_VERSION, HostError};
 pub use guard::{Budget, Guard, GuardError, GuardFault};
 pub use keys::{is_id, parse_case};
 pub use label::Label;

@@ -17,6 +17,7 @@ mod view;
 
 pub use files::{StateCheck, check_state, holds_platform, rebuild_state, state_path};
 pub use looking::{ActRow, AttachedRow, CaseFilter, Overdue, TRACE_MAX, TraceLine};
+pub(crate) use submit::ATTEMPTS_MAX;
 pub use submit::{SubmitError, Submitted};
 pub use view::View;
 
@@ -41,8 +42,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tending::Tender;
 
-/// How long a submission waits for its record to be applied.
-const APPLY_WAIT: Duration = Duration::from_secs(60);
 /// How often a state root that changed is ordered.
 const ROOT_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -309,9 +308,7 @@ impl Platform {
     /// [`PlatformError`] if the host had stopped, or the ledger had halted; what was acknowledged is safe all the same.
     pub fn close(mut self) -> Result<(), PlatformError> {
         self.stop()?;
-        let Self { core, .. } = &self;
-        core.applier.lock().commit()?;
-        drop(self.tender.take());
+        self.core.applier.lock().commit()?;
         let core = Arc::clone(&self.core);
         drop(self);
         match Arc::into_inner(core) {
@@ -324,8 +321,10 @@ impl Platform {
     fn stop(&mut self) -> Result<(), PlatformError> {
         drop(self.tender.take());
         if let Some(following) = self.following.take() {
-            self.core.catch_up()?;
+            let applied = self.core.catch_up();
+            // Why the follower ended says more than that it did.
             following.stop()?;
+            applied?;
         }
         Ok(())
     }
@@ -366,8 +365,7 @@ impl Core {
 
     fn catch_up(&self) -> Result<(), PlatformError> {
         let Some(last) = self.reader.next_seq().checked_sub(1) else { return Ok(()) };
-        while !self.progress.wait_past(last, APPLY_WAIT)? {}
-        Ok(())
+        Ok(self.progress.wait_past(last)?)
     }
 }
 
@@ -379,7 +377,7 @@ impl Founding {
         admins.sort();
         let platform = Administration {
             admins,
-            contracts: crate::administration::CONTRACTS_VERSION,
+            contracts: crate::failure::CONTRACTS_VERSION,
             host: host.author().to_string(),
             service: self.service.name.clone(),
             threshold: self.threshold,

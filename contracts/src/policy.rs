@@ -3,8 +3,7 @@
 //! An action is a procedure or a registry; its grants name a role, an agency, the acts and the time. They are replaced as a whole, and the
 //! version before stays, so "was it allowed then" has an answer.
 
-use crate::administration::stored;
-use crate::draft::{Draft, Stop};
+use crate::draft::{Draft, Stop, stored};
 use crate::keys;
 use crate::message::{Grant, PolicyForm, encode};
 use crate::outcome::Refused;

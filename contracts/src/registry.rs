@@ -4,9 +4,9 @@
 //! version takes over and the one before stays, so what held at a seq can be said for ever. Whoever changes an entry names the version
 //! that he makes, so of two who change it at once the second is refused.
 
-use crate::administration::{platform_offset, stored};
+use crate::administration::platform_offset;
 use crate::days::{Calendar, Day, Moment};
-use crate::draft::{Draft, Stop};
+use crate::draft::{Draft, Stop, stored};
 use crate::keys;
 use crate::label::Label;
 use crate::message::{EntryForm, EntryStatus, encode};
@@ -89,7 +89,7 @@ pub fn built_in() -> Vec<RegistryType> {
         registry(CALENDAR, "工作日历", "Calendar", vec![("holidays", days()), ("workdays", days())]),
         registry(
             CREDENTIAL,
-            "执法证件",
+            "工作证件",
             "Credential",
             vec![
                 ("agency", text()),

@@ -93,12 +93,12 @@ pub struct Misfit {
 /// # Errors
 ///
 /// [`Misfit`] if a field is missing, unknown, of another type or out of its range.
-pub fn check_fields(fields: &Fields, value: &Value) -> Result<(), Misfit> {
+pub(crate) fn check_fields(fields: &Fields, value: &Value) -> Result<(), Misfit> {
     check_record(fields, value, "")
 }
 
 /// The type that guards see of fields.
-pub fn record_type(fields: &Fields) -> Type {
+pub(crate) fn record_type(fields: &Fields) -> Type {
     let field = |schema: &FieldSchema| Field { of: schema.guard_type(), optional: schema.optional };
     Type::Record(fields.iter().map(|(name, schema)| (name.clone(), field(schema))).collect())
 }
@@ -128,7 +128,7 @@ fn check_record(fields: &Fields, value: &Value, path: &str) -> Result<(), Misfit
 
 impl FieldSchema {
     /// A field of this kind that must be there.
-    pub fn required(kind: Kind) -> Self {
+    pub(crate) fn required(kind: Kind) -> Self {
         Self {
             kind,
             optional: false,
@@ -208,7 +208,7 @@ impl FieldSchema {
     }
 
     /// The type that guards see.
-    pub fn guard_type(&self) -> Type {
+    pub(crate) fn guard_type(&self) -> Type {
         match self.kind {
             Kind::Bool => Type::Bool,
             Kind::Integer | Kind::Time => Type::Integer,
@@ -259,6 +259,6 @@ impl Kind {
 }
 
 /// Whether a text is a content hash.
-pub fn is_hash(text: &str) -> bool {
+pub(crate) fn is_hash(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }

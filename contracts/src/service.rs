@@ -7,7 +7,7 @@ use crate::administration::{Platform, PlatformForm};
 use crate::label::Label;
 use crate::message::{EntryForm, Grant, PolicyForm};
 use crate::registry::RegistryType;
-use crate::value::{Value, ValueError};
+use crate::value::Value;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -66,7 +66,7 @@ impl ServiceError {
 struct Manifest {
     name: String,
     label: Label,
-    #[serde(default = "beijing")]
+    #[serde(default = "crate::days::offset_default")]
     utc_offset_minutes: i64,
     definitions: Vec<String>,
     #[serde(default, rename = "registry")]
@@ -75,10 +75,6 @@ struct Manifest {
     grants: Vec<GrantLine>,
     #[serde(default, rename = "entry")]
     entries: Vec<EntryLine>,
-}
-
-const fn beijing() -> i64 {
-    480
 }
 
 #[derive(Debug, Deserialize)]
@@ -154,7 +150,7 @@ impl Service {
         let grants = grants.into_iter().map(|(action, grants)| PolicyForm { action, grants, version: 1 }).collect();
         let platform = Platform {
             admins: Vec::new(),
-            contracts: crate::administration::CONTRACTS_VERSION,
+            contracts: crate::failure::CONTRACTS_VERSION,
             host: String::new(),
             service: manifest.name.clone(),
             threshold: 1,
@@ -212,10 +208,4 @@ pub fn value_of(toml: toml::Value) -> Result<Value, String> {
         toml::Value::Float(number) => return Err(format!("{number} is no integer; amounts are in the smallest unit")),
         toml::Value::Datetime(date) => return Err(format!("write the date {date} as text, in quotation marks")),
     })
-}
-
-impl From<ValueError> for ServiceError {
-    fn from(error: ValueError) -> Self {
-        wrong("value", error.to_string())
-    }
 }

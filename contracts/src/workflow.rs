@@ -1,8 +1,8 @@
 //! The workflow contract: cases that go from state to state by signed acts, periods of law and rules.
 //!
-//! An act is held against its definition in a fixed order: is it the turn of this step, does its record have the form, is everything
-//! attached, do its parents exist, may those who sign, is it in time, does nothing hold it, do the guards hold. The first that fails
-//! is told. If further officers must sign, the act waits in the case, and the transition happens at the last signature, when all of
+//! An act is held against its definition in a fixed order: is it the turn of this step, does its record have the form, do its parents
+//! exist, is its author known, is everything attached, may those who sign, is it in time, does nothing hold it, do the guards hold.
+//! The first that fails is told. If further officers must sign, the act waits in the case, and the transition happens at the last signature, when all of
 //! it is asked again; what was allowed when the first signed must still be when the last does.
 
 mod advice;
@@ -13,10 +13,10 @@ mod signing;
 
 pub use instance::{Instance, Late, OpenTask, Pending, Period};
 
-use crate::administration::{StoredDefinition, Versions, stored};
+use crate::administration::{StoredDefinition, Versions};
 use crate::days::{DAY_MS, Day};
 use crate::definition::{Compiled, CompiledTransition, SignerRule, Trigger};
-use crate::draft::{Draft, Stop, damaged, over_budget};
+use crate::draft::{Draft, Stop, damaged, over_budget, stored};
 use crate::guard::{Budget, Guard, GuardError};
 use crate::keys;
 use crate::message::{Act, AttachedForm, Message};
@@ -404,18 +404,8 @@ fn complete(
 /// Lets the deadlines of a case pass whose time has come, before anything else happens in it.
 fn fire_own(draft: &mut Draft<'_>, instance: &mut Instance, compiled: &Compiled) -> Result<(), Stop> {
     let time = draft.at.time_ms;
-    let deadlines = instance.due.iter().filter(|(_, period)| period.runs() && period.at <= time);
-    let mut due: Vec<(i64, String)> = deadlines.map(|(name, period)| (period.at, name.clone())).collect();
-    for (name, task) in &instance.tasks {
-        due.extend(
-            task.due
-                .iter()
-                .filter(|period| period.runs() && period.at <= time)
-                .map(|period| (period.at, format!("task:{name}"))),
-        );
-    }
-    due.sort();
-    for (_, name) in due {
+    // One at a time: what the passing of one begins may have ended, too, if nothing marked the time for long.
+    while let Some(name) = periods::next_due(instance, time) {
         effects::pass(draft, compiled, instance, Due::parse(&name))?;
     }
     Ok(())

@@ -5,8 +5,9 @@
 //! transition away and looking whether the state is reached all the same.
 
 use super::compile::is_text;
-use super::{Deadline, Definition, SignerRule, Surroundings, Transition, Trigger};
-use crate::days::PERIOD_DAYS_MAX;
+use super::{Deadline, Definition, SignerRule, Surroundings, Transition, Trigger, Unit};
+use crate::days::{PERIOD_DAYS_MAX, PERIOD_MONTHS_MAX};
+use crate::keys::is_id;
 use crate::schema::Fields;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -171,10 +172,9 @@ fn check_transition(transition: &Transition, definition: &Definition, names: &Na
     for deadline in transition.before.iter().chain(transition.effects.extend.iter().map(|extend| &extend.deadline)) {
         known(&at, "deadline", deadline, &names.deadlines, faults);
     }
-    if let Some(extension) = &transition.effects.extend
-        && !(1..=PERIOD_DAYS_MAX).contains(&extension.days)
-    {
-        faults.find(&at, format!("extends by {} days, which are not 1 to {PERIOD_DAYS_MAX}", extension.days));
+    if let Some(extension) = &transition.effects.extend {
+        let unit = definition.deadlines.iter().find(|deadline| deadline.name == extension.deadline).map(|it| it.unit);
+        check_length(&format!("{at}, extend"), extension.days, unit.unwrap_or(Unit::Calendar), faults);
     }
     for hold in transition.blocked_by.iter().chain(&transition.effects.release) {
         known(&at, "hold that a transition places,", hold, &names.holds, faults);
@@ -189,6 +189,9 @@ fn check_transition(transition: &Transition, definition: &Definition, names: &Na
     for attachment in &transition.attachments {
         if !attached.insert(&attachment.name) {
             faults.find(&at, format!("attachment {} stands there twice", attachment.name));
+        }
+        if !is_id(&attachment.name) {
+            faults.find(&at, format!("attachment {:?}: no record can name it so; leave out / and #", attachment.name));
         }
     }
     let is_final = |name: &String| definition.states.iter().any(|state| state.is_final && state.name == *name);
@@ -213,6 +216,10 @@ fn check_trigger(transition: &Transition, definition: &Definition, at: &str, fau
         || transition.needs_parent;
     if asks {
         faults.find(at, "happens by itself, so it has no signers, data, attachments or parents".to_owned());
+    }
+    // Nobody asks either of a step that happens by itself: what they would forbid would happen, or it never would.
+    if !transition.lookup.is_empty() || !transition.before.is_empty() {
+        faults.find(at, "happens by itself, so it has no lookup and no before; say it in requires".to_owned());
     }
     if transition.from.is_empty() {
         faults.find(at, "happens by itself, so it opens no case".to_owned());
@@ -246,11 +253,20 @@ fn check_signer(rule: &SignerRule, transition: &Transition, definition: &Definit
     }
 }
 
+/// Whether a period of this length can be counted.
+fn check_length(at: &str, days: i64, unit: Unit, faults: &mut Faults) {
+    let (most, what) = match unit {
+        Unit::Calendar | Unit::Working => (PERIOD_DAYS_MAX, "days"),
+        Unit::Months => (PERIOD_MONTHS_MAX, "months"),
+    };
+    if !(1..=most).contains(&days) {
+        faults.find(at, format!("{days} {what} are not 1 to {most}"));
+    }
+}
+
 fn check_deadline(deadline: &Deadline, definition: &Definition, names: &Names<'_>, faults: &mut Faults) {
     let at = format!("deadline {}", deadline.name);
-    if !(1..=PERIOD_DAYS_MAX).contains(&deadline.days) {
-        faults.find(&at, format!("{} days are not 1 to {PERIOD_DAYS_MAX}", deadline.days));
-    }
+    check_length(&at, deadline.days, deadline.unit, faults);
     if deadline.article.is_empty() {
         faults.find(&at, "names no article that it comes from".to_owned());
     }
@@ -295,13 +311,14 @@ fn check_tasks(definition: &Definition, names: &Names<'_>, faults: &mut Faults) 
     for task in &definition.tasks {
         let at = format!("task {}", task.name);
         known(&at, "role", &task.role, &roles, faults);
-        if let Some(days) = task.days
-            && !(1..=PERIOD_DAYS_MAX).contains(&days)
-        {
-            faults.find(&at, format!("{days} days are not 1 to {PERIOD_DAYS_MAX}"));
+        if let Some(days) = task.days {
+            check_length(&at, days, task.unit, faults);
         }
         if let Some(next) = &task.escalate {
             known(&at, "task", next, &names.tasks, faults);
+            if task.days.is_none() {
+                faults.find(&at, "escalates, and has no days after which it would".to_owned());
+            }
         }
     }
 }

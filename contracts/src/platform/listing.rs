@@ -1,9 +1,10 @@
 //! Listing: what a platform holds beside its cases, for those who do not know its names.
 
 use super::{PlatformError, View};
-use crate::administration::{self, Proposal, Versions, stored};
+use crate::administration::{self, Proposal, Versions};
 use crate::days::Calendar;
 use crate::definition::{Compiled, SignerRule};
+use crate::draft::stored;
 use crate::keys;
 use crate::registry::{self, Entry, RegistryType};
 use crate::workflow::{self, Instance};

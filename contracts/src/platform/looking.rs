@@ -187,8 +187,9 @@ impl View {
     ///
     /// [`PlatformError`] if state can't be read.
     pub fn history(&self, instance: &Instance) -> Result<Vec<ActRow>, PlatformError> {
-        let acts = (1..=instance.acts).map(|number| self.act(&instance.key(), number));
-        acts.filter_map(Result::transpose).collect()
+        let key = instance.key();
+        let missing = |number| StateError::damaged(&keys::act_row(&key, number), "is missing").into();
+        (1..=instance.acts).map(|number| self.act(&key, number)?.ok_or_else(|| missing(number))).collect()
     }
 
     fn act(&self, case: &[u8], number: u32) -> Result<Option<ActRow>, PlatformError> {
@@ -302,8 +303,9 @@ pub(super) fn block_list(state: &State, height: u64) -> Result<Vec<Value>, Platf
     let mut list = Vec::new();
     for (key, piece) in state.rows(&from, &to, usize::MAX)? {
         let piece = Value::parse(&piece).map_err(|error| StateError::damaged(&key, &error.to_string()))?;
-        if let Value::List(entries) = piece {
-            list.extend(entries);
+        match piece {
+            Value::List(entries) => list.extend(entries),
+            other => return Err(StateError::damaged(&key, &format!("is {}, no list", other.type_name())).into()),
         }
     }
     Ok(list)

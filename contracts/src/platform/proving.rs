@@ -37,7 +37,7 @@ impl Core {
     fn prove(&self, seq: u64) -> Result<OutcomeProof, PlatformError> {
         // Nobody waits for a record that is not there.
         self.reader.get(seq)?;
-        while !self.progress.wait_past(seq, super::APPLY_WAIT)? {}
+        self.progress.wait_past(seq)?;
         let none = || PlatformError::Proof(format!("record {seq} is none of the contracts', so it has no outcome"));
         let height = self.reader.get(seq)?.height();
         let (index, outcome) = self.find_outcome(seq, height)?.ok_or_else(none)?;

@@ -1,7 +1,7 @@
 //! Submitting: held against the newest state, ordered, and decided for good.
 
 use super::looking::block_list;
-use super::{APPLY_WAIT, Core, Platform, PlatformError};
+use super::{Core, Platform, PlatformError};
 use crate::apply::{Incoming, apply_record, is_attempt};
 use crate::draft::Layer;
 use crate::failure::HostError;
@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 
 /// Attempts of one author that are noted within [`ATTEMPT_SPAN_MS`], so that nobody fills the ledger by being refused. Keys that
 /// nobody registered share one author's: anybody makes as many as he likes.
-const ATTEMPTS_MAX: usize = 8;
+pub(crate) const ATTEMPTS_MAX: usize = 8;
 /// Over which time attempts are counted.
 const ATTEMPT_SPAN_MS: i64 = 60_000;
 /// Attempts that are remembered for counting.
@@ -253,7 +253,7 @@ impl Core {
 
     /// What became of an ordered record; waits until it is decided.
     pub(super) fn outcome_of(&self, seq: u64) -> Result<Status, PlatformError> {
-        while !self.progress.wait_past(seq, APPLY_WAIT)? {}
+        self.progress.wait_past(seq)?;
         let height = self.reader.get(seq)?.height();
         let Some((_, outcome)) = self.find_outcome(seq, height)? else {
             let words = "the record is none that contracts know";
@@ -261,7 +261,8 @@ impl Core {
         };
         let words = self.state.row(&keys::words_row(seq))?;
         let words = words.map(|words| String::from_utf8_lossy(&words).into_owned()).unwrap_or_default();
-        Ok(read_status(&outcome, words))
+        let damaged = || StateError::damaged(&keys::list_row(height, 0), "holds no outcome where one must be");
+        Ok(read_status(&outcome, words).ok_or_else(damaged)?)
     }
 
     /// What became of a record, and the index of that in its block's list.
@@ -272,24 +273,20 @@ impl Core {
     }
 }
 
-/// The status that a block's list keeps.
-fn read_status(outcome: &Value, words: String) -> Status {
-    let text = |name: &str| outcome.get(name).and_then(Value::as_text).unwrap_or_default();
-    let about: Vec<String> = outcome
-        .get("about")
-        .and_then(Value::as_list)
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|item| item.as_text().map(str::to_owned))
-        .collect();
-    match text("status") {
+/// The status that a block's list keeps; none if it is none.
+fn read_status(outcome: &Value, words: String) -> Option<Status> {
+    let text = |name: &str| outcome.get(name).and_then(Value::as_text);
+    let about = outcome.get("about").and_then(Value::as_list)?.iter();
+    let about: Vec<String> = about.map(|item| item.as_text().map(str::to_owned)).collect::<Option<_>>()?;
+    Some(match text("status")? {
         "accepted" => Status::Accepted,
-        "waiting" => Status::Waiting(about.first().and_then(|count| count.parse().ok()).unwrap_or_default()),
-        _ => Status::Refused(Refused { code: known_code(text("code")), about, words }),
-    }
+        "waiting" => Status::Waiting(about.first()?.parse().ok()?),
+        "refused" => Status::Refused(Refused { code: known_code(text("code")?), about, words }),
+        _ => return None,
+    })
 }
 
-/// The static name of a code that a row keeps.
+/// The static name of a code that a row keeps; of a later program's code that it is one.
 fn known_code(code: &str) -> &'static str {
     crate::codes::ALL.iter().find(|known| **known == code).copied().unwrap_or("contract.refused")
 }

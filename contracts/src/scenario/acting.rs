@@ -11,12 +11,11 @@ use crate::apply::is_attempt;
 use crate::keys;
 use crate::message::{Act, AttachedForm, CASE};
 use crate::outcome::{Refused, Status};
+use crate::platform::ATTEMPTS_MAX;
 use crate::value::Value;
 use crate::workflow::Instance;
 use annals::{Hex, Kind, RecordId};
 
-/// Attempts of one author that are noted at one time; those beyond are refused all the same.
-const NOTES_MAX: usize = 8;
 /// How a key is refused that nobody registered.
 const UNKNOWN: &str = "signer.unknown";
 
@@ -171,7 +170,7 @@ fn check_unchanged(world: &World<'_>, delivered: &Delivered, refused: &Refused) 
     if after != before + u64::from(noted) {
         return Err(Unlike::new("nothing ordered but the note of the attempt", format!("{} records", after - before)));
     }
-    if !noted && own < NOTES_MAX {
+    if !noted && own < ATTEMPTS_MAX {
         let expected = format!("the attempt in the audit feed, with its author and {}", refused.code);
         return Err(Unlike::new(expected, "no such note"));
     }

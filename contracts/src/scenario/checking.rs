@@ -5,15 +5,13 @@ use super::form::{CheckForm, OverdueForm, TraceForm};
 use super::report::{Unlike, same};
 use super::step::fields_of;
 use super::world::{World, key, told};
-use crate::days::Day;
+use crate::days::{Day, OFFSET_MINUTES_DEFAULT};
 use crate::outcome::Status;
 use crate::platform::ActRow;
 use crate::value::Value;
 use crate::workflow::{Instance, Period};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Minutes ahead of UTC by which the last days of periods are told.
-const OFFSET_MINUTES: i64 = 480;
 /// Periods of a list at most.
 const LIST_MAX: usize = 4096;
 
@@ -39,10 +37,29 @@ pub(super) fn check(world: &World<'_>, form: &CheckForm) -> Result<(), Unlike> {
         (Some(instance), true) => Err(Unlike::new(format!("no case {name}"), format!("it is in {}", instance.state))),
         (None, false) => Err(Unlike::new(format!("a case {name}"), "there is none")),
         (Some(instance), false) => {
+            check_names(world, form, &instance)?;
             check_case(form, &instance)?;
             check_periods(world, form, &instance)?;
             check_acts(world, form, &instance)
         }
+    }
+}
+
+/// Whether what a check says never happened is something that could have: of what has no such name nothing ever happens.
+fn check_names(world: &World<'_>, form: &CheckForm, instance: &Instance) -> Result<(), Unlike> {
+    let compiled = world.platform.definition_of(instance)?;
+    let wrong = |what: &str, name: &str| Err(Unlike::form(format!("{} has no {what} {name:?}", instance.definition)));
+    if let Some(name) = form.done.keys().find(|name| compiled.transition(name).is_none()) {
+        return wrong("transition", name);
+    }
+    if let Some(name) =
+        form.not_due.iter().find(|name| compiled.deadline(name).is_none() && compiled.task(name).is_none())
+    {
+        return wrong("deadline or task", name);
+    }
+    match form.data_absent.iter().find(|name| !compiled.definition().case.contains_key(*name)) {
+        Some(name) => wrong("field of the case", name),
+        None => Ok(()),
     }
 }
 
@@ -92,12 +109,12 @@ fn period<'a>(instance: &'a Instance, name: &str) -> Option<&'a Period> {
 fn check_periods(world: &World<'_>, form: &CheckForm, instance: &Instance) -> Result<(), Unlike> {
     for (name, day) in &form.due {
         let Some(expected) = Day::parse(day) else { return Err(Unlike::form(format!("{day:?} is no date"))) };
-        let last = period(instance, name).map(|period| Day::of(period.at - 1, OFFSET_MINUTES).to_string());
+        let last = period(instance, name).map(|period| Day::of(period.at - 1, OFFSET_MINUTES_DEFAULT).to_string());
         same(&format!("last day of {name}"), &Some(expected.to_string()), &last)?;
     }
     for name in &form.not_due {
         if let Some(period) = period(instance, name).filter(|period| period.runs()) {
-            let last = Day::of(period.at - 1, OFFSET_MINUTES);
+            let last = Day::of(period.at - 1, OFFSET_MINUTES_DEFAULT);
             return Err(Unlike::new(format!("{name} does not run"), format!("it runs until {last}")));
         }
     }

@@ -1,5 +1,6 @@
 //! Moments in scenarios: RFC 3339 with an offset, and moments told from the clock, as `@now-50m`.
 
+use super::report::Unlike;
 use crate::days::{DAY_MS, Day};
 use crate::value::Value;
 use std::collections::BTreeMap;
@@ -17,6 +18,13 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     let (minute, second) = clock.rsplit_once(':')?;
     let time_ms = (minutes(minute)? * 60 + number(second, 60)?) * 1000;
     Some(Day::parse(date)?.0 * DAY_MS + time_ms - offset_minutes * 60_000)
+}
+
+/// Reads a moment that may be left out; one that is none is no moment left out.
+pub(super) fn parse_or(text: Option<&str>, unless_said: i64) -> Result<i64, Unlike> {
+    let Some(text) = text else { return Ok(unless_said) };
+    let wrong = || Unlike::form(format!("{text:?} is no moment; write it as 2025-03-04T09:00:00+08:00"));
+    parse(text).ok_or_else(wrong)
 }
 
 /// Reads `hh:mm` as minutes.

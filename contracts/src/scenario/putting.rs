@@ -6,7 +6,8 @@ use super::moment;
 use super::report::Unlike;
 use super::step::{Expect, Hands, Step, fields_of};
 use super::world::{ADMINS, World, key};
-use crate::administration::{DeployForm, StoredDefinition, Versions, stored};
+use crate::administration::{DeployForm, StoredDefinition, Versions};
+use crate::draft::stored;
 use crate::keys;
 use crate::message::{DEFINITION, EntryForm, EntryStatus, Grant, POLICY, PolicyForm, REGISTRY, encode};
 use crate::registry::CREDENTIAL;
@@ -36,15 +37,14 @@ pub(super) fn put_entry(
             data.entry(name.clone()).or_insert_with(|| value.clone());
         }
     }
-    let time = |text: &Option<String>| text.as_deref().and_then(moment::parse);
     let (from, until) = before.as_ref().map_or((0, INTEGER_MAX), |before| (before.from, before.until));
     let form = EntryForm {
         data: Value::Map(data),
-        from: time(&line.from).unwrap_or(from),
+        from: moment::parse_or(line.from.as_deref(), from)?,
         id,
         registry: line.registry.clone(),
         status: line.status.or(before.as_ref().map(|before| before.status)).unwrap_or(EntryStatus::Valid),
-        until: time(&line.until).unwrap_or(until),
+        until: moment::parse_or(line.until.as_deref(), until)?,
         version: line.version.unwrap_or_else(|| before.map_or(1, |before| before.version + 1)),
     };
     put(world, REGISTRY, &encode(&form), hands, step)

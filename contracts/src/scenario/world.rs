@@ -5,7 +5,7 @@ use super::moment;
 use super::read::Scenario;
 use super::report::Unlike;
 use super::step::fields_of;
-use crate::days::{DAY_MS, Moment};
+use crate::days::{DAY_MS, Moment, OFFSET_MINUTES_DEFAULT};
 use crate::definition::Definition;
 use crate::message::{CASE_PAYLOAD_MAX, EntryForm, EntryStatus, REGISTRY, encode};
 use crate::outcome::{Refused, Status};
@@ -29,8 +29,8 @@ const VALID_AFTER_MS: i64 = 30 * 3652 / 10 * DAY_MS;
 const SEGMENT_SIZE: u64 = 2 << 20;
 /// Bytes that state keeps in memory of each thing; a scenario's is small.
 const MEMORY: usize = 4 << 20;
-/// Minutes ahead of UTC by which days are told in scenarios.
-const OFFSET_MINUTES: i64 = 480;
+/// The registry in which a service may keep its officers' badges, with the fields `name` and `agency`.
+const OFFICER: &str = "officer";
 
 /// A platform, and those who use it.
 #[derive(Debug)]
@@ -119,7 +119,7 @@ impl<'a> World<'a> {
 
     /// What the clock shows, as people read it.
     pub(super) fn now(&self) -> Moment {
-        Moment { time_ms: self.now_ms(), offset_minutes: OFFSET_MINUTES }
+        Moment { time_ms: self.now_ms(), offset_minutes: OFFSET_MINUTES_DEFAULT }
     }
 
     /// The definition whose cases an act opens.
@@ -135,18 +135,19 @@ impl<'a> World<'a> {
         Ok(self.platform.applied().height)
     }
 
-    /// The entries of the city and the scenario, and two for each person.
+    /// The entries of the city and the scenario, and for each person a credential and, if the service registers those, a badge.
     fn first_entries(&self) -> Result<Vec<EntryForm>, Unlike> {
         let mut forms = Vec::new();
         for line in &self.scenario.entries {
             forms.push(self.first_entry(line)?);
         }
-        let mut officers = BTreeSet::new();
+        let (mut officers, has_badges) = (BTreeSet::new(), self.platform.registries()?);
+        let has_badges = has_badges.iter().any(|registry| registry.name == OFFICER);
         for (name, person) in self.scenario.people.iter().filter(|(_, person)| !person.unregistered) {
-            if officers.insert(person.officer.clone()) {
+            if has_badges && officers.insert(person.officer.clone()) {
                 forms.push(self.of_person(
                     person,
-                    "officer",
+                    OFFICER,
                     person.officer.clone(),
                     &[("name", Value::from(name.as_str())), ("agency", Value::from(person.agency.as_str()))],
                 )?);
@@ -168,7 +169,7 @@ impl<'a> World<'a> {
 
     fn first_entry(&self, line: &EntryLine) -> Result<EntryForm, Unlike> {
         let data = fields_of(line.data.clone().unwrap_or_default()).map_err(Unlike::form)?;
-        let (from, until) = self.validity(line.from.as_deref(), line.until.as_deref());
+        let (from, until) = self.validity(line.from.as_deref(), line.until.as_deref())?;
         Ok(EntryForm {
             data: Value::Map(data),
             from,
@@ -188,10 +189,10 @@ impl<'a> World<'a> {
         data: &[(&str, Value)],
     ) -> Result<EntryForm, Unlike> {
         let data = data.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        let (from, until) = self.validity(person.from.as_deref(), person.until.as_deref());
+        let (from, until) = self.validity(person.from.as_deref(), person.until.as_deref())?;
         // A badge is one thing, the credential of a key another: only this may be suspended or expired.
         let is_credential = registry == CREDENTIAL;
-        let (usual_from, usual_until) = self.validity(None, None);
+        let (usual_from, usual_until) = self.validity(None, None)?;
         Ok(EntryForm {
             data: Value::Map(data),
             from: if is_credential { from } else { usual_from },
@@ -203,10 +204,10 @@ impl<'a> World<'a> {
         })
     }
 
-    fn validity(&self, from: Option<&str>, until: Option<&str>) -> (i64, i64) {
+    fn validity(&self, from: Option<&str>, until: Option<&str>) -> Result<(i64, i64), Unlike> {
         let starts = self.scenario.starts;
-        let from = from.and_then(moment::parse).unwrap_or(starts - VALID_BEFORE_MS);
-        (from, until.and_then(moment::parse).unwrap_or(starts + VALID_AFTER_MS))
+        let from = moment::parse_or(from, starts - VALID_BEFORE_MS)?;
+        Ok((from, moment::parse_or(until, starts + VALID_AFTER_MS)?))
     }
 
     /// Registers entries, both administrators signing each; all are sent before the first answer is looked at.

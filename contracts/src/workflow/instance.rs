@@ -45,10 +45,10 @@ pub struct Instance {
     pub late: Vec<Late>,
     /// Its number at the agency that opened it.
     pub number: String,
-    /// The agency that opened it.
-    pub origin: String,
     /// Seq of the record that opened it.
     pub opened: u64,
+    /// The agency that opened it.
+    pub origin: String,
     /// An act that waits for signatures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<Pending>,
@@ -132,10 +132,10 @@ pub struct Pending {
     pub record: String,
     /// Its seq.
     pub seq: u64,
-    /// Since when its author has kept the case waiting without a break, ms since the Unix epoch.
-    pub since: i64,
     /// Keys of those who have signed, its author first.
     pub signers: Vec<String>,
+    /// Since when its author has kept the case waiting without a break, ms since the Unix epoch.
+    pub since: i64,
 }
 
 impl Instance {
@@ -151,8 +151,8 @@ impl Instance {
             holds: BTreeMap::new(),
             late: Vec::new(),
             number: number.to_owned(),
-            origin: agency.to_owned(),
             opened: 0,
+            origin: agency.to_owned(),
             pending: None,
             recused: BTreeSet::new(),
             state: String::new(),
@@ -187,9 +187,15 @@ impl Instance {
         serde_json::from_slice(bytes).map_err(|error| error.to_string())
     }
 
+    /// What state holds of it.
+    #[expect(clippy::expect_used, reason = "maps by text and no fraction: nothing that JSON can't say")]
+    fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a case is JSON")
+    }
+
     /// Puts it into state behind a signed act.
     pub(crate) fn save(self, draft: &mut Draft<'_>) -> Result<(), Stop> {
-        let bytes = serde_json::to_vec(&self).unwrap_or_default();
+        let bytes = self.encode();
         if SIZE_MAX < bytes.len() {
             let words = format!("the case would have {} bytes, more than {SIZE_MAX}; open a further case", bytes.len());
             return Err(Refused::new("contract.too_large", &[], words).into());
@@ -199,7 +205,7 @@ impl Instance {
 
     /// Puts it into state behind what happened by itself, which nobody can be told to do otherwise.
     pub(crate) fn save_by_itself(self, draft: &mut Draft<'_>) -> Result<(), Stop> {
-        let bytes = serde_json::to_vec(&self).unwrap_or_default();
+        let bytes = self.encode();
         draft.put_decoded(self.key(), bytes, &Arc::new(self))
     }
 
@@ -241,5 +247,39 @@ impl Instance {
             ("suspended", Value::Bool(self.suspended)),
             ("tasks", keys::texts(self.tasks.keys())),
         ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    /// Whoever reads state in another language has one rule for all of it.
+    #[test]
+    fn what_state_holds_of_a_case_is_canonical() {
+        let period = Period { at: 9, days: 3, from: 1, in_days: true, left: Some(2), passed: false };
+        let mut case = Instance::new("SJ", "2025-017", "enforcement", 2);
+        case.add_act(7, "00", "register");
+        case.data.insert("title".to_owned(), Value::from("\u{1}\u{7f}占道\n\"\\"));
+        case.due.insert("decision".to_owned(), period.clone());
+        case.holds.insert("evidence".to_owned(), 1);
+        case.late.push(Late { done: 8, due: 7, name: "response".to_owned() });
+        case.recused.insert("SJ-1".to_owned());
+        case.tasks.insert("ask".to_owned(), OpenTask { act: 1, due: Some(period) });
+        let hash = "0".repeat(64);
+        let act = Act {
+            act: "file".to_owned(),
+            attachments: vec![crate::message::AttachedForm { hash, name: "report".to_owned(), size: 3 }],
+            case: case.name(),
+            data: Value::map([("major", Value::Bool(true))]),
+            definition: Some("enforcement".to_owned()),
+            parents: vec!["#1".to_owned()],
+        };
+        let signers = vec!["ab".to_owned()];
+        case.pending = Some(Pending { act, record: "cd".to_owned(), seq: 9, signers, since: 5 });
+        let bytes = case.encode();
+        assert_eq!(Value::parse(&bytes).unwrap().encode(), bytes);
+        assert_eq!(Instance::read(&bytes).unwrap(), case);
     }
 }

@@ -29,11 +29,16 @@ impl<'a> Due<'a> {
         name.strip_prefix(TASK).map_or(Due::Deadline(name), Due::Task)
     }
 
-    fn row(self, case: &[u8], at: i64) -> Vec<u8> {
+    /// A row's name.
+    fn name(self) -> String {
         match self {
-            Self::Deadline(name) => keys::due_row(at, case, name),
-            Self::Task(name) => keys::due_row(at, case, &format!("{TASK}{name}")),
+            Self::Deadline(name) => name.to_owned(),
+            Self::Task(name) => format!("{TASK}{name}"),
         }
+    }
+
+    fn row(self, case: &[u8], at: i64) -> Vec<u8> {
+        keys::due_row(at, case, &self.name())
     }
 
     /// The period it is about, in a case.
@@ -129,6 +134,14 @@ pub(super) fn watch(draft: &mut Draft<'_>, case: &[u8], due: Due<'_>, period: &P
 /// Removes its row.
 pub(super) fn unwatch(draft: &mut Draft<'_>, case: &[u8], due: Due<'_>, period: &Period) -> Result<(), Stop> {
     if period.runs() { draft.remove_row(due.row(case, period.at)) } else { Ok(()) }
+}
+
+/// What ends first of a case's periods and tasks that run, if its time has come: a row's name.
+pub(super) fn next_due(instance: &Instance, time_ms: i64) -> Option<String> {
+    let deadlines = instance.due.iter().map(|(name, period)| (period, Due::Deadline(name)));
+    let tasks = instance.tasks.iter().filter_map(|(name, task)| Some((task.due.as_ref()?, Due::Task(name))));
+    let ended = deadlines.chain(tasks).filter(|(period, _)| period.runs() && period.at <= time_ms);
+    ended.map(|(period, due)| (period.at, due.name())).min().map(|(_, name)| name)
 }
 
 /// Begins the deadlines that a transition begins, and ends those that it ends.

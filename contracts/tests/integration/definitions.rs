@@ -74,17 +74,17 @@ fn faulty() -> Vec<(&'static str, String, &'static str)> {
         (
             "before = [\"decide\"]",
             "effects = { extend = { deadline = \"decide\", days = 0 } }".to_owned(),
-            "transition grant",
+            "transition grant, extend",
         ),
         (
             "before = [\"decide\"]",
             "effects = { extend = { deadline = \"decide\", days = -5 } }".to_owned(),
-            "transition grant",
+            "transition grant, extend",
         ),
         (
             "before = [\"decide\"]",
             "effects = { extend = { deadline = \"decide\", days = 9007199254740991 } }".to_owned(),
-            "transition grant",
+            "transition grant, extend",
         ),
         ("before = [\"decide\"]", "effects = { set = { tax = \"1\" } }".to_owned(), "transition grant, set tax"),
         ("before = [\"decide\"]", "effects = { set = { fee = \"true\" } }".to_owned(), "transition grant, set fee"),

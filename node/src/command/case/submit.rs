@@ -6,6 +6,7 @@ use crate::command::looking::no_case_name;
 use crate::command::submitting::{Desk, check_free};
 use crate::exit::CommandError;
 use crate::line::Submit;
+use annals_contracts::days::OFFSET_MINUTES_DEFAULT;
 use annals_contracts::definition::{Compiled, Trigger};
 use annals_contracts::message::{Act, AttachedForm, CASE};
 use annals_contracts::schema::Fields;
@@ -13,9 +14,6 @@ use annals_contracts::{Value, View, parse_case};
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-
-/// Minutes ahead of UTC where no procedure says it.
-const OFFSET_DEFAULT: i64 = 480;
 
 pub(super) fn run(submit: &Submit) -> Result<u8, CommandError> {
     if parse_case(&submit.case).is_none() {
@@ -74,7 +72,7 @@ fn with_fields(mut data: Value, submit: &Submit, compiled: Option<&Compiled>) ->
         compiled.definition().payloads.get(name)
     });
     let fields = payload.map_or(&none, |payload| &payload.fields);
-    let offset = compiled.map_or(OFFSET_DEFAULT, |compiled| compiled.definition().utc_offset_minutes);
+    let offset = compiled.map_or(OFFSET_MINUTES_DEFAULT, |compiled| compiled.definition().utc_offset_minutes);
     for assignment in &submit.set {
         form::set(&mut data, assignment, fields, offset)?;
     }

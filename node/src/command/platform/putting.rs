@@ -51,12 +51,15 @@ pub(super) fn proposal_name(proposal: &Proposal) -> String {
             text(payload.get("status"))
         ),
         "policy" => format!("grants on {} version {}", text(payload.get("action")), version(payload.get("version"))),
-        _ => match (payload.get("definition"), payload.get("registry")) {
+        _ => match (payload.get("definition"), payload.get("contracts")) {
             (Some(definition), _) => {
                 format!("procedure {} version {}", text(definition.get("name")), version(definition.get("version")))
             }
-            (None, registry) => {
-                format!("form of registry {}", text(registry.and_then(|registry| registry.get("name"))))
+            (None, Some(later)) => {
+                format!("contracts of version {later} from height {} on", version(payload.get("from_height")))
+            }
+            (None, None) => {
+                format!("form of registry {}", text(payload.get("registry").and_then(|registry| registry.get("name"))))
             }
         },
     }
