@@ -398,6 +398,12 @@ fn complete(
         event_ms: draft.at.time_ms,
     };
     effects::apply(draft, step.compiled, step.transition, instance, variables, &done)?;
+    if is_new {
+        // Only now it is known in which field of work the case lies.
+        step.officers
+            .iter()
+            .try_for_each(|officer| signing::check_scope(instance, step.compiled, step.act, officer))?;
+    }
     effects::follow(draft, step.compiled, instance)
 }
 

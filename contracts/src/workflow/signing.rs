@@ -97,7 +97,13 @@ fn check_person(instance: &Instance, officer: &Officer, earlier: &[Officer]) -> 
     Ok(())
 }
 
-fn check_scope(instance: &Instance, compiled: &Compiled, act: &Act, officer: &Officer) -> Result<(), Refused> {
+/// Whether an officer's credential covers the field of work in which a case lies, as far as that is known.
+pub(super) fn check_scope(
+    instance: &Instance,
+    compiled: &Compiled,
+    act: &Act,
+    officer: &Officer,
+) -> Result<(), Refused> {
     let Some(field) = &compiled.definition().scope_field else { return Ok(()) };
     let in_case = instance.data.get(field).and_then(Value::as_text);
     let Some(scope) = in_case.or_else(|| act.data.get(field).and_then(Value::as_text)) else { return Ok(()) };
