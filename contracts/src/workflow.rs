@@ -2,8 +2,8 @@
 //!
 //! An act is held against its definition in a fixed order: is it the turn of this step, does its record have the form, do its parents
 //! exist, is its author known, is everything attached, may those who sign, is it in time, does nothing hold it, do the guards hold.
-//! The first that fails is told. If further officers must sign, the act waits in the case, and the transition happens at the last signature, when all of
-//! it is asked again; what was allowed when the first signed must still be when the last does.
+//! The first that fails is told. If further officers must sign, the act waits in the case, and the transition happens at the last
+//! signature, when all of it is asked again; what was allowed when the first signed must still be when the last does.
 
 mod advice;
 mod effects;

@@ -303,10 +303,10 @@ pub(super) fn block_list(state: &State, height: u64) -> Result<Vec<Value>, Platf
     let mut list = Vec::new();
     for (key, piece) in state.rows(&from, &to, usize::MAX)? {
         let piece = Value::parse(&piece).map_err(|error| StateError::damaged(&key, &error.to_string()))?;
-        match piece {
-            Value::List(entries) => list.extend(entries),
-            other => return Err(StateError::damaged(&key, &format!("is {}, no list", other.type_name())).into()),
-        }
+        let Value::List(entries) = piece else {
+            return Err(StateError::damaged(&key, &format!("is {}, no list", piece.type_name())).into());
+        };
+        list.extend(entries);
     }
     Ok(list)
 }

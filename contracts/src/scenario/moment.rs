@@ -20,7 +20,7 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     Some(Day::parse(date)?.0 * DAY_MS + time_ms - offset_minutes * 60_000)
 }
 
-/// Reads a moment that may be left out; one that is none is no moment left out.
+/// Reads a moment that may be left out; a misspelt one is a fault, not one left out.
 pub(super) fn parse_or(text: Option<&str>, unless_said: i64) -> Result<i64, Unlike> {
     let Some(text) = text else { return Ok(unless_said) };
     let wrong = || Unlike::form(format!("{text:?} is no moment; write it as 2025-03-04T09:00:00+08:00"));
