@@ -6,7 +6,7 @@
 use crate::failure::HostError;
 use crate::guard::Budget;
 use crate::library::Library;
-use crate::outcome::{Event, Refused};
+use crate::outcome::{Event, Refused, bounded};
 use crate::state::{Changes, KEY_SIZE_MAX, State, StateError};
 use crate::value::{VALUE_SIZE_MAX, Value};
 use std::collections::BTreeMap;
@@ -210,7 +210,7 @@ impl<'a> Draft<'a> {
 
     /// Tells that something happened.
     pub(crate) fn happened(&mut self, name: &'static str, case: &str, about: &[&str]) {
-        let about = about.iter().map(|item| (*item).to_owned()).collect();
+        let about = about.iter().map(|item| bounded(item)).collect();
         self.own.events.push(Event { name, case: case.to_owned(), about });
     }
 }

@@ -17,6 +17,11 @@ const ABOUT_COUNT_MAX: usize = 32;
 const ABOUT_SIZE_MAX: usize = 256;
 const WORDS_SIZE_MAX: usize = 16 << 10;
 
+/// As much of a text as what a refusal or an event is about may have: definitions make some of it.
+pub(crate) fn bounded(text: &str) -> String {
+    shortened(text, ABOUT_SIZE_MAX)
+}
+
 /// As much of a text as fits so many bytes.
 fn shortened(text: &str, most: usize) -> String {
     text.get(..text.floor_char_boundary(most)).unwrap_or_default().to_owned()
@@ -48,7 +53,7 @@ pub struct Refused {
 impl Refused {
     /// A refusal.
     pub fn new(code: &'static str, about: &[&str], words: impl Into<String>) -> Self {
-        let about = about.iter().take(ABOUT_COUNT_MAX).map(|item| shortened(item, ABOUT_SIZE_MAX)).collect();
+        let about = about.iter().take(ABOUT_COUNT_MAX).map(|item| bounded(item)).collect();
         Self { code, about, words: shortened(&words.into(), WORDS_SIZE_MAX) }
     }
 }
