@@ -198,6 +198,8 @@ pub(crate) struct Core {
     root_interval: Option<Duration>,
     /// The host's own records, one after the other.
     host: Mutex<submit::HostLine>,
+    /// What was due when time was last marked, or looked at.
+    marked: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Platform {
@@ -273,6 +275,7 @@ impl Platform {
             clock: options.ledger.clock.clone(),
             root_interval: options.root_interval,
             host: Mutex::new(line),
+            marked: Mutex::default(),
             key,
             ledger,
         };

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// Rows of deadlines by which it is told whether a tick let any of them pass.
+const DUE_MAX: usize = 4096;
 /// How often the tender looks.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -94,13 +96,19 @@ impl Core {
         Ok(())
     }
 
-    /// Orders a tick if a deadline's time has come and no record has marked that time.
+    /// Orders a tick if a deadline's time has come and no record has marked that time. What is due after a tick as before it could
+    /// not pass; another tick would not help it, and goes with the next record.
     fn mark_time(&self) -> Result<(), PlatformError> {
-        let now = self.now();
-        let (from, to) = keys::due_range(now.time_ms);
-        if self.reader.next_seq() == self.state.applied().next_seq && !self.state.rows(&from, &to, 1)?.is_empty() {
+        let (from, to) = keys::due_range(self.now().time_ms);
+        if self.reader.next_seq() != self.state.applied().next_seq {
+            return Ok(());
+        }
+        let due: Vec<_> = self.state.rows(&from, &to, DUE_MAX)?.into_iter().map(|(key, _)| key).collect();
+        let mut marked = self.marked.lock();
+        if !due.is_empty() && *marked != due {
             self.ledger.tick()?;
         }
+        *marked = due;
         Ok(())
     }
 }
