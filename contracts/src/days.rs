@@ -12,6 +12,9 @@ pub const DAY_MS: i64 = 86_400_000;
 /// Days that a period may run at most: a hundred years.
 pub const PERIOD_DAYS_MAX: i64 = 36_525;
 
+/// Minutes that a clock may be from UTC at most.
+pub const OFFSET_MAX: i64 = 840;
+
 /// A civil date, as the number of days since 1970-01-01.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Day(pub i64);

@@ -6,7 +6,7 @@
 
 use super::compile::is_text;
 use super::{Deadline, Definition, SignerRule, Surroundings, Transition, Trigger};
-use crate::days::PERIOD_DAYS_MAX;
+use crate::days::{OFFSET_MAX, PERIOD_DAYS_MAX};
 use crate::schema::Fields;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -90,6 +90,9 @@ pub(super) fn check(definition: &Definition, surroundings: &Surroundings, faults
         check_deadline(deadline, definition, &names, faults);
     }
     check_calendar(definition, surroundings, faults);
+    if !(-OFFSET_MAX..=OFFSET_MAX).contains(&definition.utc_offset_minutes) {
+        faults.find("utc_offset_minutes", format!("no clock is more than {OFFSET_MAX} minutes from UTC"));
+    }
     check_tasks(definition, &names, faults);
     check_paths(definition, &names, faults);
     check_publication(definition, faults);
@@ -167,6 +170,9 @@ fn check_transition(transition: &Transition, definition: &Definition, names: &Na
     }
     for deadline in transition.before.iter().chain(transition.effects.extend.iter().map(|extend| &extend.deadline)) {
         known(&at, "deadline", deadline, &names.deadlines, faults);
+    }
+    if let Some(extend) = transition.effects.extend.as_ref().filter(|it| !(1..=PERIOD_DAYS_MAX).contains(&it.days)) {
+        faults.find(&at, format!("extends by {} days; say 1 to {PERIOD_DAYS_MAX}", extend.days));
     }
     for hold in transition.blocked_by.iter().chain(&transition.effects.release) {
         known(&at, "hold that a transition places,", hold, &names.holds, faults);
@@ -273,9 +279,6 @@ fn check_calendar(definition: &Definition, surroundings: &Surroundings, faults: 
             faults.find(&at, format!("calendar {calendar:?} is not registered; register it first"));
         }
         Some(_) => {}
-    }
-    if !(-840..=840).contains(&definition.utc_offset_minutes) {
-        faults.find("utc_offset_minutes", "no clock is more than 840 minutes from UTC".to_owned());
     }
 }
 
