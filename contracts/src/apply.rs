@@ -60,11 +60,13 @@ pub(crate) fn apply_record(
         Ok(Ok(status)) => Ok((status, draft.into_layer())),
         Ok(Err(Stop::Refused(refused))) => Ok((Status::Refused(refused), Layer::default())),
         Ok(Err(Stop::Broken(error))) => Err(error),
-        Err(_) => {
-            let words = "the contracts failed on this record, which is a bug of theirs: nothing was changed; report it";
-            Ok((Status::Refused(Refused::new("contract.panic", &[], words)), Layer::default()))
-        }
+        Err(_) => Ok((Status::Refused(panicked()), Layer::default())),
     }
+}
+
+fn panicked() -> Refused {
+    let words = "the contracts failed on this record, which is a bug of theirs: nothing was changed; report it";
+    Refused::new("contract.panic", &[], words)
 }
 
 fn decide(draft: &mut Draft<'_>, incoming: &Incoming<'_>) -> Result<Status, Stop> {
@@ -136,7 +138,8 @@ fn pass_deadlines(ground: Ground<'_>, block: &mut Layer, at: At) -> Result<(), H
         let fresh: Vec<_> = cases.into_iter().filter(|case| met.insert(case.clone())).collect();
         for case in fresh {
             let mut draft = Draft::new(ground.state, ground.library, block, at);
-            match workflow::fire(&mut draft, &case) {
+            let fired = catch_unwind(AssertUnwindSafe(|| workflow::fire(&mut draft, &case)));
+            match fired.unwrap_or_else(|_| Err(panicked().into())) {
                 Ok(()) => {
                     let layer = draft.into_layer();
                     block.absorb(layer);

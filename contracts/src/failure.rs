@@ -33,6 +33,9 @@ pub enum HostError {
         /** The version that is needed. */
         needed: u64,
     },
+    /// It panicked, which is a bug of ours.
+    #[error("the host stopped by a panic; open the platform again, and report it")]
+    Panicked,
 }
 
 impl HostError {
@@ -43,6 +46,7 @@ impl HostError {
             Self::Query(error) => error.code(),
             Self::Gap { .. } => "host.gap",
             Self::Version { .. } => "host.version",
+            Self::Panicked => "host.panicked",
         }
     }
 }
