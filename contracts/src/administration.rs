@@ -4,7 +4,7 @@
 //! put takes effect when the last of them has signed. A registry may name a role whose officers put entries of their own agency
 //! alone. A definition's version holds from a height on; versions before it stay for the cases that began under them.
 
-use crate::days::OFFSET_MINUTES_DEFAULT;
+use crate::days::{OFFSET_MAX, OFFSET_MINUTES_DEFAULT};
 use crate::definition::{Compiled, Fault, Surroundings, is_name};
 use crate::draft::{Draft, Stop, stored};
 use crate::failure::{CONTRACTS_VERSION, HostError};
@@ -22,8 +22,6 @@ use std::sync::Arc;
 
 /// Administrators at most.
 pub const ADMINS_MAX: usize = 64;
-/// Minutes that a clock may be from UTC, either way.
-const OFFSET_MAX: i64 = 840;
 
 /// Who administers a platform.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -160,7 +158,7 @@ pub(crate) fn begin(draft: &mut Draft<'_>, author: AuthorId, payload: &Value) ->
     }
     let form: PlatformForm =
         payload.clone().read().map_err(|error| refuse(format!("not a platform's form: {error}")))?;
-    let Platform { admins, contracts, host, threshold, .. } = &form.platform;
+    let Platform { admins, contracts, host, threshold, utc_offset_minutes, .. } = &form.platform;
     if *contracts != CONTRACTS_VERSION {
         return Err(refuse(format!(
             "contracts of version {contracts}; this is {CONTRACTS_VERSION}: use the program that knows it"
@@ -177,8 +175,10 @@ pub(crate) fn begin(draft: &mut Draft<'_>, author: AuthorId, payload: &Value) ->
     if *threshold == 0 || admins.len() < *threshold as usize {
         return Err(refuse(format!("{threshold} of {} administrators can't sign", admins.len())));
     }
-    if !(-OFFSET_MAX..=OFFSET_MAX).contains(&form.platform.utc_offset_minutes) {
-        return Err(refuse(format!("no clock is more than {OFFSET_MAX} minutes from UTC")));
+    if !(-OFFSET_MAX..=OFFSET_MAX).contains(utc_offset_minutes) {
+        return Err(refuse(format!(
+            "utc_offset_minutes {utc_offset_minutes}: no clock is more than {OFFSET_MAX} from UTC"
+        )));
     }
     draft.put_bytes(keys::platform(), encode(&form.platform))?;
     for registry in &form.registries {

@@ -21,6 +21,9 @@ pub(crate) const fn offset_default() -> i64 {
     OFFSET_MINUTES_DEFAULT
 }
 
+/// Minutes that a clock may be from UTC at most.
+pub const OFFSET_MAX: i64 = 840;
+
 /// A civil date, as the number of days since 1970-01-01.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Day(pub i64);

@@ -38,6 +38,9 @@ pub enum HostError {
         /** The version that is needed. */
         needed: u64,
     },
+    /// It panicked, which is a bug of ours.
+    #[error("the host stopped by a panic; open the platform again, and report it")]
+    Panicked,
 }
 
 impl HostError {
@@ -49,6 +52,7 @@ impl HostError {
             Self::Gap { .. } => "host.gap",
             Self::Stopped => "host.stopped",
             Self::Version { .. } => "host.version",
+            Self::Panicked => "host.panicked",
         }
     }
 }

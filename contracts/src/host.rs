@@ -11,6 +11,7 @@ use crate::library::Library;
 use crate::state::{Applied, BlockChanges, State, StateWriter};
 use annals::{Follower, Position, StoredRecord};
 use parking_lot::{Condvar, Mutex};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Bytes of changes that are stored at once, at the latest.
@@ -134,7 +135,9 @@ pub(crate) struct Host {
 
 impl Follower for Host {
     fn take(&mut self, records: &[StoredRecord], behind: Position) -> bool {
-        match self.applier.lock().take(records, behind) {
+        // Who waits for the host must be told, or waits for ever.
+        let taken = catch_unwind(AssertUnwindSafe(|| self.applier.lock().take(records, behind)));
+        match taken.unwrap_or(Err(HostError::Panicked)) {
             Ok(()) => {
                 self.progress.advance(behind.next_seq);
                 true

@@ -93,6 +93,11 @@ pub(crate) fn words_row(seq: u64) -> Key {
     [&b"w"[..], &seq.to_be_bytes()].concat()
 }
 
+/// Whether a row is a sentence: a later program says it otherwise.
+pub(crate) fn is_words_row(row: &[u8]) -> bool {
+    row.first() == Some(&b'w')
+}
+
 /// Rows: entries of a block's list of outcomes and events, from this index on.
 pub(crate) fn list_row(height: u64, index: u32) -> Key {
     [&b"l"[..], &height.to_be_bytes(), &index.to_be_bytes()].concat()

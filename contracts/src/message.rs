@@ -248,7 +248,7 @@ impl Message {
             DEFINITION => Body::Definition(canonical(payload)?),
             REGISTRY => Body::Registry(read(payload)?),
             POLICY => Body::Policy(read(payload)?),
-            ATTEMPT => Body::Attempt(read(payload)?),
+            ATTEMPT => Body::Attempt(read_attempt(payload)?),
             CASE => Body::Case(read_act(payload)?),
             other => return Err(form(&format!("kind {} is none that contracts know", other.0))),
         };
@@ -269,6 +269,16 @@ fn canonical(payload: &[u8]) -> Result<Value, Refused> {
 
 fn read<T: for<'de> Deserialize<'de>>(payload: &[u8]) -> Result<T, Refused> {
     canonical(payload)?.read().map_err(|error| form(&format!("the payload has not its form: {error}")))
+}
+
+/// A note is bounded as what it is about is: all of it goes into an event.
+fn read_attempt(payload: &[u8]) -> Result<AttemptForm, Refused> {
+    let attempt: AttemptForm = read(payload)?;
+    let is_about = attempt.case.is_empty() || parse_case(&attempt.case).is_some();
+    if is_about && is_hash(&attempt.author) && is_hash(&attempt.record) && is_id(&attempt.code) {
+        return Ok(attempt);
+    }
+    Err(form("a note names an author, a record, a code, and the case if there is one"))
 }
 
 fn read_act(payload: &[u8]) -> Result<Act, Refused> {

@@ -5,6 +5,7 @@ mod exit;
 mod line;
 
 use clap::Parser as _;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -23,7 +24,8 @@ fn main() -> ExitCode {
     match command::run(line.command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("annals: {error}");
+            // Nobody may be there to be told any more; the code is.
+            let _ = writeln!(std::io::stderr(), "annals: {error}");
             ExitCode::from(error.exit_code())
         }
     }

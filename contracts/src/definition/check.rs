@@ -6,7 +6,7 @@
 
 use super::compile::is_text;
 use super::{Deadline, Definition, SignerRule, Surroundings, Transition, Trigger, Unit};
-use crate::days::{PERIOD_DAYS_MAX, PERIOD_MONTHS_MAX};
+use crate::days::{OFFSET_MAX, PERIOD_DAYS_MAX, PERIOD_MONTHS_MAX};
 use crate::keys::is_id;
 use crate::schema::Fields;
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,6 +93,9 @@ pub(super) fn check(definition: &Definition, surroundings: &Surroundings, faults
         check_deadline(deadline, definition, &names, faults);
     }
     check_calendar(definition, surroundings, faults);
+    if !(-OFFSET_MAX..=OFFSET_MAX).contains(&definition.utc_offset_minutes) {
+        faults.find("utc_offset_minutes", format!("no clock is more than {OFFSET_MAX} minutes from UTC"));
+    }
     check_tasks(definition, &names, faults);
     check_paths(definition, &names, faults);
     check_circles(definition, faults);
@@ -300,9 +303,6 @@ fn check_calendar(definition: &Definition, surroundings: &Surroundings, faults: 
             faults.find(&at, format!("calendar {calendar:?} is not registered; register it first"));
         }
         Some(_) => {}
-    }
-    if !(-840..=840).contains(&definition.utc_offset_minutes) {
-        faults.find("utc_offset_minutes", "no clock is more than 840 minutes from UTC".to_owned());
     }
 }
 

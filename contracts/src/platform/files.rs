@@ -2,6 +2,7 @@
 
 use super::{Platform, PlatformError};
 use crate::host::Applier;
+use crate::keys;
 use crate::library::Library;
 use crate::message::PLATFORM;
 use crate::state::{State, StateError, StateOptions, StateRoot, StateWriter, empty_root};
@@ -97,9 +98,11 @@ pub struct StateCheck {
     pub root: StateRoot,
     /// The first height at which the stored root is another than the log gives; none: all are the same.
     pub differs_at: Option<u64>,
+    /// What is stored otherwise than the log gives, though the roots are the same; none: nothing, or it was not looked at.
+    pub differs_in: Option<&'static str>,
 }
 
-/// Applies the log from genesis and compares the root of every block with the stored one. Changes nothing.
+/// Applies the log from genesis, and compares the root of every block and all that is stored. Changes nothing.
 ///
 /// `progress` is told how many records were applied, now and then.
 ///
@@ -110,7 +113,12 @@ pub fn check_state(path: &Path, reader: &Reader, progress: impl FnMut(u64)) -> R
     let stored = StateWriter::open(&Files::of(path).state(), &StateOptions { check: true, ..StateOptions::default() })?;
     let fresh = StateWriter::in_memory(&StateOptions::default())?;
     let until = stored.reader().applied().next_seq;
-    Ok(replay(reader, fresh, until, Some(&stored.reader()), progress)?.0)
+    let (mut check, applier) = replay(reader, fresh, until, Some(&stored.reader()), progress)?;
+    if check.differs_at.is_none() {
+        // The store's rows are under no root, and its values are not hashed when they are read: decisions rest on both.
+        check.differs_in = applier.state().differs(&stored.reader(), keys::is_words_row)?;
+    }
+    Ok(check)
 }
 
 impl Platform {
@@ -152,7 +160,8 @@ pub(super) fn replay(
 ) -> Result<(StateCheck, Applier), PlatformError> {
     let state = writer.reader();
     let mut applier = Applier::new(writer, Arc::new(Library::default()));
-    let mut check = StateCheck { blocks: 0, height: 0, records: 0, root: empty_root(), differs_at: None };
+    let mut check =
+        StateCheck { blocks: 0, height: 0, records: 0, root: empty_root(), differs_at: None, differs_in: None };
     let mut block: Vec<StoredRecord> = Vec::new();
     let mut take = |block: &mut Vec<StoredRecord>| -> Result<(), PlatformError> {
         let Some(first) = block.first() else { return Ok(()) };
@@ -220,5 +229,43 @@ mod tests {
         let (check, _) =
             replay(&ours.core.reader, fresh, ours.applied().next_seq, Some(other.state()), |_| ()).unwrap();
         assert_eq!(check.differs_at, Some(1));
+    }
+
+    /// Changes the last row of a table of a store that nobody has open.
+    fn spoil<K: redb::Key + 'static>(path: &Path, table: &str, spoil: impl Fn(&mut Vec<u8>)) {
+        let database = redb::Database::create(path).unwrap();
+        let write = database.begin_write().unwrap();
+        {
+            use redb::ReadableTable as _;
+            let mut table = write.open_table(redb::TableDefinition::<K, &[u8]>::new(table)).unwrap();
+            let (key, mut bytes) = {
+                let (key, value) = table.last().unwrap().unwrap();
+                (K::as_bytes(&key.value()).as_ref().to_vec(), value.value().to_vec())
+            };
+            spoil(&mut bytes);
+            table.insert(K::from_bytes(&key), bytes.as_slice()).unwrap();
+        }
+        write.commit().unwrap();
+    }
+
+    /// Who changes what is stored and leaves the roots alone has the host decide by it.
+    #[test]
+    fn a_replay_finds_what_no_root_shows() {
+        let dir = tempfile::tempdir().unwrap();
+        let ours = platform(&dir.path().join("ours"));
+        let (place, reader) = (ours.ledger().path().to_owned(), ours.ledger().reader());
+        ours.close().unwrap();
+        let found = || check_state(&place, &reader, |_| ()).unwrap();
+        assert_eq!((found().differs_at, found().differs_in), (None, None));
+        for (table, what) in [("leaves", "values"), ("rows", "rows")] {
+            let change = |bytes: &mut Vec<u8>| bytes.push(b' ');
+            match table {
+                "leaves" => spoil::<u64>(&state_path(&place), table, change),
+                _ => spoil::<&[u8]>(&state_path(&place), table, change),
+            }
+            assert_eq!((found().differs_at, found().differs_in), (None, Some(what)));
+            rebuild_state(&place, &reader, |_| ()).unwrap();
+            assert_eq!(found().differs_in, None);
+        }
     }
 }

@@ -8,6 +8,7 @@ use crate::failure::HostError;
 use crate::keys;
 use crate::message::{ATTEMPT, AttemptForm, Body, Message, encode, is_contract};
 use crate::outcome::{Refused, Status};
+use crate::registry::{self, CREDENTIAL};
 use crate::state::{StateError, StateRoot};
 use crate::value::Value;
 use annals::{
@@ -231,9 +232,12 @@ impl Core {
     }
 
     fn note_attempt(&self, record: &Record<'_>, record_id: &RecordId, refused: &Refused) -> Result<(), SubmitError> {
+        let author = record.head.author.to_string();
         let platform = self.look(crate::administration::platform)?;
-        let is_host = platform.is_some_and(|platform| platform.host == self.key.public().to_string());
-        let known = Some(record.head.author).filter(|_| refused.code != "signer.unknown");
+        let is_host = platform.as_ref().is_some_and(|platform| platform.host == self.key.public().to_string());
+        let is_admin = platform.is_some_and(|platform| platform.admins.contains(&author));
+        let is_known = is_admin || self.look(|draft| registry::entry(draft, CREDENTIAL, &author))?.is_some();
+        let known = Some(record.head.author).filter(|_| is_known);
         let mut line = self.host.lock();
         if !is_host || !line.counts(known, self.now().time_ms) {
             return Ok(());
@@ -245,8 +249,7 @@ impl Core {
             Ok(Body::Case(act)) => act.case,
             _ => String::new(),
         };
-        let (author, code) = (record.head.author.to_string(), refused.code.to_owned());
-        let form = AttemptForm { author, case, code, record: record_id.to_string() };
+        let form = AttemptForm { author, case, code: refused.code.to_owned(), record: record_id.to_string() };
         line.order(self, ATTEMPT, &encode(&form))?;
         Ok(())
     }

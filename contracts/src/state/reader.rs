@@ -79,6 +79,18 @@ impl State {
         self.shared.view.read().root_at(height)
     }
 
+    /// What of the store differs from another's, beyond their roots: a store's values and rows are not hashed again when they are
+    /// read. Both must be stored through the same block; rows that need not agree are left out.
+    pub(crate) fn differs(
+        &self,
+        other: &Self,
+        need_not: fn(&[u8]) -> bool,
+    ) -> Result<Option<&'static str>, StateError> {
+        let (one, other) =
+            (Arc::clone(&self.shared.view.read().snapshot), Arc::clone(&other.shared.view.read().snapshot));
+        one.differs(&other, need_not)
+    }
+
     /// Through which block state was applied.
     pub fn applied(&self) -> Applied {
         self.shared.view.read().applied

@@ -22,7 +22,7 @@ use annals::TreeHash;
 use annals::limits::NUMBER_MAX;
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{
-    Builder, Database, DatabaseError, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _, StorageError,
+    Builder, Database, DatabaseError, Key, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _, StorageError,
     TableDefinition,
 };
 use std::fs::{File, OpenOptions};
@@ -256,6 +256,22 @@ impl Snapshot {
         Ok(state_root(leaf_count, &tree_root(self, leaf_count)?) == applied.root)
     }
 
+    /// What differs from another store of the same blocks; none if all does agree but rows that need not.
+    pub(super) fn differs(
+        &self,
+        other: &Self,
+        need_not: fn(&[u8]) -> bool,
+    ) -> Result<Option<&'static str>, StateError> {
+        let all = |_: &[u8]| true;
+        let differs = [
+            ("values", is_same(&self.leaves, &other.leaves, all)?),
+            ("keys", is_same(&self.keys, &other.keys, all)?),
+            ("hashes", is_same(&self.tiles, &other.tiles, all)?),
+            ("rows", is_same(&self.rows, &other.rows, |key| !need_not(key))?),
+        ];
+        Ok(differs.into_iter().find(|(_, is_same)| !is_same).map(|(what, _)| what))
+    }
+
     /// Where a path stands.
     pub(super) fn find(&self, path: &Hash) -> Result<Found, StateError> {
         let mut cursor = self.keys.lower_bound(Bound::Included(path)).map_err(StateError::store)?;
@@ -304,6 +320,34 @@ impl Snapshot {
             Ok((key.value().to_vec(), value.value().to_vec()))
         }))
     }
+}
+
+/// Whether two tables hold the same under those keys that count.
+fn is_same<K: Key + 'static, V: redb::Value + 'static>(
+    one: &ReadOnlyTable<K, V>,
+    other: &ReadOnlyTable<K, V>,
+    counts: impl Fn(&[u8]) -> bool,
+) -> Result<bool, StateError> {
+    let (mut one, mut other) = (pairs(one, &counts)?, pairs(other, &counts)?);
+    loop {
+        match (one.next().transpose()?, other.next().transpose()?) {
+            (None, None) => return Ok(true),
+            (one, other) if one != other => return Ok(false),
+            _ => {}
+        }
+    }
+}
+
+/// Bytes of a table's keys and values.
+fn pairs<'a, K: Key + 'static, V: redb::Value + 'static>(
+    table: &'a ReadOnlyTable<K, V>,
+    counts: &'a impl Fn(&[u8]) -> bool,
+) -> Result<impl Iterator<Item = Result<Row, StateError>> + 'a, StateError> {
+    let rows = table.iter().map_err(StateError::store)?.map(|row| {
+        let (key, value) = row.map_err(StateError::store)?;
+        Ok((K::as_bytes(&key.value()).as_ref().to_vec(), V::as_bytes(&value.value()).as_ref().to_vec()))
+    });
+    Ok(rows.filter(|row: &Result<Row, StateError>| row.as_ref().map_or(true, |(key, _)| counts(key))))
 }
 
 impl Tiles for Snapshot {

@@ -1,8 +1,11 @@
 //! What somebody may send who wishes the platform ill: nothing of it halts the host, and nobody gains what he may not.
 
 use crate::desk::{DAY_MS, DEFINITION, Desk, START_MS, act, entry, file, inspect};
-use annals_contracts::message::{Act, CASE, DEFINITION as DEPLOY, EntryForm, EntryStatus, REGISTRY, encode};
-use annals_contracts::value::VALUE_SIZE_MAX;
+use annals::RecordBuilder;
+use annals_contracts::message::{
+    ATTEMPT, Act, AttemptForm, CASE, DEFINITION as DEPLOY, EntryForm, EntryStatus, POLICY, PolicyForm, REGISTRY, encode,
+};
+use annals_contracts::value::{INTEGER_MAX as VALUE_INTEGER_MAX, VALUE_SIZE_MAX};
 use annals_contracts::{Status, Value};
 
 /// The desk's definition with a part of its own.
@@ -252,4 +255,132 @@ effects = {{ transfer_to = "{}" }}
         assert!(["", "contract.too_large"].contains(&code), "{code}");
     }
     desk.replays();
+}
+
+/// Whoever makes keys makes as many as he likes, whatever kind of record he signs with them.
+#[test]
+fn keys_of_nobody_fill_no_ledger_with_any_record() {
+    let mut desk = Desk::founded(DEFINITION, &["root", "rita"], 2);
+    let grants = PolicyForm { action: "permit".to_owned(), grants: Vec::new(), version: 2 };
+    let proposed = desk.sign("root", POLICY, &encode(&grants));
+    assert_eq!(desk.send(&proposed).unwrap(), Status::Waiting(1));
+    let before = desk.platform.ledger().reader().next_seq();
+    for number in 0..40 {
+        let nobody = format!("nobody {number}");
+        desk.administer(&nobody, POLICY, &encode(&grants)).unwrap_err();
+        desk.administer(&nobody, REGISTRY, &encode(&crate::desk::credential(&nobody, "A", "head"))).unwrap_err();
+        desk.countersign(&nobody, proposed.record_id()).unwrap_err();
+    }
+    let noted = desk.platform.ledger().reader().next_seq() - before;
+    assert!((1..=8).contains(&noted), "{noted} records were ordered for keys that nobody registered");
+}
+
+/// What the host notes has a form, too: a thief of its key must not stop whoever applies the ledger.
+#[test]
+fn a_note_of_the_host_as_large_as_a_record_does_not_halt_the_host() {
+    let mut desk = Desk::new();
+    let place = desk.platform.ledger().path().join("contracts/host.key");
+    let host = annals::read_key(&place).unwrap();
+    let form = |size: usize| {
+        let text = || String::new();
+        encode(&AttemptForm { author: text(), case: "x".repeat(size), code: text(), record: text() })
+    };
+    for size in [VALUE_SIZE_MAX - form(0).len(), VALUE_SIZE_MAX - form(0).len() - 300] {
+        let nonce = desk.platform.ledger().reader().next_nonce(&host.public()).unwrap();
+        let record = RecordBuilder::new(desk.platform.id(), ATTEMPT).unsalted().nonce(nonce);
+        let record = record.sign(&host, &form(size)).unwrap();
+        let mut appender = desk.platform.appender().unwrap();
+        let status = desk.platform.submit_unchecked(&mut appender, record.bytes()).unwrap().status;
+        assert!(matches!(&status, Status::Refused(refused) if refused.code == "payload.form"), "{status:?}");
+    }
+    assert_eq!(desk.act("ann", &file("1")).1.unwrap(), Status::Accepted);
+    desk.replays();
+}
+
+/// A deadline that can't pass, as its case has no room left, is tried with every block; it must not make blocks of its own.
+#[test]
+fn a_deadline_that_fails_marks_time_once() {
+    let part = r#"
+[case.pad]
+type = "text"
+[payloads.padding.fields.text]
+type = "text"
+[[transition]]
+name = "pad"
+label = { zh = "填", en = "Pad" }
+from = ["filed"]
+payload = "padding"
+signers = [{ role = "officer" }]
+effects = { set = { pad = '(has(case.data.pad) ? case.data.pad : "") + record.text' } }
+[[deadline]]
+name = "answering"
+label = { zh = "答", en = "answer" }
+article = "Article 1"
+days = 1
+unit = "calendar"
+starts_on = ["file"]
+escalate = "warn"
+[[task]]
+name = "warn"
+label = { zh = "督", en = "Warn" }
+role = "head"
+days = 3
+unit = "working"
+"#;
+    let mut desk = Desk::with(&definition_with(part));
+    assert_eq!(desk.act("ann", &file("1")).1.unwrap(), Status::Accepted);
+    let mut size = 4000;
+    while 16 < size {
+        let data = Value::map([("text", Value::from("x".repeat(size)))]);
+        let code = desk.order_code("ann", CASE, &Act { data, ..act("pad", "1") }.encode());
+        if !code.is_empty() {
+            size /= 2;
+        }
+    }
+    desk.set_day(3);
+    for _ in 0..4 {
+        desk.platform.tend().unwrap();
+        desk.platform.catch_up().unwrap();
+    }
+    let height = desk.platform.applied().height;
+    for _ in 0..8 {
+        desk.platform.tend().unwrap();
+        desk.platform.catch_up().unwrap();
+    }
+    assert_eq!(desk.platform.applied().height, height, "ticks that nothing asks for fill the ledger");
+    desk.replays();
+}
+
+/// What is added up over the years of a case must not overflow, nor what times are told by.
+#[test]
+fn days_and_offsets_are_within_what_is_counted() {
+    let mut desk = Desk::new();
+    for (days, refused) in [(i64::MIN / 2048, true), (-1, true), (0, true), (VALUE_INTEGER_MAX, true), (30, false)] {
+        let part = format!(
+            r#"
+[[transition]]
+name = "extend"
+label = {{ zh = "延", en = "Extend" }}
+from = ["filed"]
+signers = [{{ role = "head" }}]
+effects = {{ extend = {{ deadline = "decide", days = {days} }} }}
+"#
+        );
+        let text = definition_with(&part).replace("version = 1", "version = 2");
+        let definition = annals_contracts::service::definition_value("permit.toml", &text).unwrap();
+        let code = desk.order_code("root", DEPLOY, &Value::map([("definition", definition)]).encode());
+        assert_eq!(code, if refused { "definition.faults" } else { "" }, "{days}");
+    }
+    let service = format!("utc_offset_minutes = {VALUE_INTEGER_MAX}\n{}", crate::desk::SERVICE);
+    let founding = annals_contracts::Founding {
+        origin: "example.gov/permits".to_owned(),
+        service: annals_contracts::Service::of(&[("service.toml", &service), ("permit.toml", DEFINITION)]).unwrap(),
+        admins: vec![crate::desk::key("root").public()],
+        threshold: 1,
+        segment_size: 2 << 20,
+        ledger_key: None,
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let made = annals_contracts::Platform::create(&dir.path().join("ledger"), &founding, Default::default());
+    assert_eq!(made.unwrap_err().code(), "platform.form");
 }

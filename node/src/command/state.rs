@@ -50,23 +50,30 @@ fn check(target: &StateTarget) -> Result<u8, CommandError> {
         return Err(CommandError::NotFound(words));
     }
     let found = with_progress("checking", &reader, |progress| check_state(&target.dir, &reader, progress))?;
-    let StateCheck { blocks, records, root, differs_at, height: _ } = found;
+    let StateCheck { blocks, records, root, differs_at, differs_in, height: _ } = found;
+    let is_sound = differs_at.is_none() && differs_in.is_none();
     let behind = reader.next_seq().saturating_sub(records);
     let mut out = std::io::stdout().lock();
     if target.json {
         let object = json!({
-            "sound": differs_at.is_none(),
+            "sound": is_sound,
             "blocks": blocks,
             "records": records,
             "behind": behind,
             "root": root.to_string(),
             "differs_at": differs_at,
+            "differs_in": differs_in,
         });
         writeln!(out, "{object}")?;
     } else if let Some(height) = differs_at {
         writeln!(
             out,
             "differs: from height {height} on the stored state has another root than the log gives; `annals state rebuild` makes it again"
+        )?;
+    } else if let Some(what) = differs_in {
+        writeln!(
+            out,
+            "differs: the stored {what} are not those that the log gives, though the roots are; `annals state rebuild` makes them again"
         )?;
     } else {
         writeln!(
@@ -77,7 +84,7 @@ fn check(target: &StateTarget) -> Result<u8, CommandError> {
             writeln!(out, "{behind} records more are in the log; the next opening applies them")?;
         }
     }
-    Ok(if differs_at.is_none() { 0 } else { NEGATIVE })
+    Ok(if is_sound { 0 } else { NEGATIVE })
 }
 
 fn rebuild(target: &StateTarget) -> Result<u8, CommandError> {
