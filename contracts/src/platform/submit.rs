@@ -186,7 +186,11 @@ impl Core {
             return Err(Refusal::Ledger { expected: self.ledger.id(), got: head.ledger }.into());
         }
         if !is_contract(head.kind) {
-            return Ok(Ok(()));
+            let words = format!(
+                "records of kind {} are none that contracts take; append them to the ledger itself",
+                head.kind.0
+            );
+            return Ok(Err((record.record_id(), Refused::new("payload.kind", &[], words))));
         }
         if let Some(failure) = self.progress.failure() {
             return Err(PlatformError::from(failure).into());

@@ -5,7 +5,7 @@
 
 use super::cache::Cache;
 use super::error::StateError;
-use super::hash::{Hash, NONE, StateRoot, value_hash};
+use super::hash::{Hash, NONE, StateRoot, path_of, value_hash};
 use super::store::{Found, Snapshot, decode_root};
 use super::tiles::{TILE_SIZE, Tile, TileId, Tiles};
 use super::{Applied, StateOptions};
@@ -219,6 +219,10 @@ impl Shared {
     /// A leaf of the store, that nothing in memory differs from.
     fn load(&self, view: &View, path: Hash, index: u64, next: Hash) -> Result<Arc<Leaf>, StateError> {
         let leaf = Arc::new(view.snapshot.leaf(index, next)?);
+        // Nothing is decided by a value that its own hash disowns, whoever changed it.
+        if path != NONE && path_of(&leaf.key) != path || value_hash(leaf.value.as_deref()) != leaf.value_hash {
+            return Err(StateError::damaged(&leaf.key, "is not what its hash says"));
+        }
         self.leaf_cache.put(path, Arc::clone(&leaf), leaf.size());
         Ok(leaf)
     }

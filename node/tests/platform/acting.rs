@@ -160,7 +160,8 @@ fn what_comes_late_is_refused() {
     let said = town.submit("zhang", "extend_check", "SJ/1", &extend);
     assert!(said.code == 1 && said.err.contains("--accept-clock"), "{}", said.err);
     let late = [&extend[..], &["--accept-clock"]].concat();
-    town.submit("zhang", "extend_check", "SJ/1", &late).bad(1, &["workflow.late", "《程序规定》第十八条", "ended at"]);
+    town.submit("zhang", "extend_check", "SJ/1", &late)
+        .bad(1, &["workflow.late", "《程序规定》第十八条", "ended with"]);
     let overdue = town.run(&words("case overdue city --json")).json();
     assert_eq!((overdue[0]["case"].as_str(), overdue[0]["name"].as_str()), (Some("SJ/1"), Some("filing")));
     assert!(30 < overdue[0]["days"].as_i64().unwrap(), "{}", overdue[0]);
