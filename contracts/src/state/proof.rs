@@ -3,19 +3,7 @@
 //! A key that has a leaf is proved by it: that leaf says the value's hash, or zero if the value was removed. A key that never had a
 //! value is proved by the leaf before where its own would be, which says that no path lies between. Either leaf is shown to be in
 //! the tree by its audit path (RFC 9162, section 2.1.3.2).
-//!
-//! ```text
-//! offset  size  field
-//!      0     4  magic "ASP1"
-//!      4     1  whose leaf it is: 0 the key's own, 1 the one before
-//!      5     1  hashes of the audit path, at most 64
-//!      6     2  zero
-//!      8     8  leaves of the tree, little-endian, below 2^53
-//!     16     8  index of the leaf, little-endian, below the leaves of the tree
-//!     24    32  path after the leaf's, zero after the largest
-//!     56    64  of the leaf before: its path, its value hash; nothing of the key's own, as they follow from what is proved
-//!               then  the audit path, lowest first
-//! ```
+//! It leaves the process as JSON.
 
 use super::hash::{Hash, NONE, StateRoot, leaf_hash, path_of, state_root, value_hash};
 use annals::limits::NUMBER_MAX;
@@ -25,10 +13,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Hashes of an audit path at most.
 pub const AUDIT_PATH_LENGTH_MAX: usize = 64;
-
-const MAGIC: [u8; 4] = *b"ASP1";
-/// Bytes before what depends on the kind.
-const HEAD_SIZE: usize = 56;
 
 /// A proof that a key has a value, or none, in the state of a root.
 ///
@@ -92,12 +76,6 @@ impl<'de> Deserialize<'de> for Sha256Hash {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateProofError {
-    /// The bytes are not the encoding of a proof.
-    #[error("no state proof: byte {at} is not what the format says")]
-    Format {
-        /** The first byte of the field. */
-        at: usize,
-    },
     /// The leaf is not in a tree of that size, or no tree has it.
     #[error("leaf {index} is not in a tree of {size}")]
     Index {
@@ -129,7 +107,6 @@ impl StateProofError {
     /// Stable machine name; never renamed, only added to.
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Format { .. } => "state_proof.format",
             Self::Index { .. } => "state_proof.index",
             Self::Length(_) => "state_proof.length",
             Self::Order => "state_proof.order",
@@ -172,62 +149,14 @@ impl StateProof {
 
     /// The root to which the audit path leads.
     fn tree_root(&self, leaf: Hash) -> Result<Hash, StateProofError> {
+        let length = StateProofError::Length(self.audit_path.len());
+        if AUDIT_PATH_LENGTH_MAX < self.audit_path.len() {
+            return Err(length);
+        }
         let path: Vec<_> = self.audit_path.iter().map(|hash| TreeHash::from_bytes(hash.0)).collect();
         let root = inclusion_root(TreeHash::from_bytes(leaf), self.index, self.size, &path);
-        root.map(|root| *root.as_bytes()).map_err(|_| StateProofError::Length(self.audit_path.len()))
+        root.map(|root| *root.as_bytes()).map_err(|_| length)
     }
-
-    /// Its one binary encoding; the box is at the head of this file.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(HEAD_SIZE + 64 + 32 * self.audit_path.len());
-        bytes.extend_from_slice(&MAGIC);
-        // A longer path is no proof; its encoding is refused as one of 255 hashes is.
-        let length = u8::try_from(self.audit_path.len()).unwrap_or(u8::MAX);
-        bytes.extend_from_slice(&[u8::from(self.previous.is_some()), length, 0, 0]);
-        bytes.extend_from_slice(&self.size.to_le_bytes());
-        bytes.extend_from_slice(&self.index.to_le_bytes());
-        bytes.extend_from_slice(&self.next.0);
-        if let Some(previous) = &self.previous {
-            bytes.extend_from_slice(&previous.path.0);
-            bytes.extend_from_slice(&previous.value_hash.0);
-        }
-        bytes.extend(self.audit_path.iter().flat_map(|hash| hash.0));
-        bytes
-    }
-
-    /// Reads its one binary encoding.
-    ///
-    /// # Errors
-    ///
-    /// [`StateProofError::Format`] for all other bytes, [`StateProofError::Index`] for numbers that are none of a tree.
-    pub fn decode(bytes: &[u8]) -> Result<Self, StateProofError> {
-        let mut rest = bytes;
-        let [magic @ .., kind, length, zero, reserved] = *take::<8>(&mut rest, bytes)?;
-        if magic != MAGIC || 1 < kind || AUDIT_PATH_LENGTH_MAX < usize::from(length) || (zero, reserved) != (0, 0) {
-            return Err(StateProofError::Format { at: 0 });
-        }
-        let size = u64::from_le_bytes(*take(&mut rest, bytes)?);
-        let index = u64::from_le_bytes(*take(&mut rest, bytes)?);
-        if NUMBER_MAX < size || size <= index {
-            return Err(StateProofError::Index { index, size });
-        }
-        let mut hash = || take(&mut rest, bytes).copied().map(Sha256Hash);
-        let next = hash()?;
-        let previous = if kind == 1 { Some(PreviousLeaf { path: hash()?, value_hash: hash()? }) } else { None };
-        let audit_path = (0..length).map(|_| hash()).collect::<Result<_, _>>()?;
-        if !rest.is_empty() {
-            return Err(StateProofError::Format { at: bytes.len() - rest.len() });
-        }
-        Ok(Self { size, index, next, previous, audit_path })
-    }
-}
-
-/// Takes `N` bytes off the front of what is left.
-fn take<'a, const N: usize>(rest: &mut &'a [u8], all: &[u8]) -> Result<&'a [u8; N], StateProofError> {
-    let at = all.len() - rest.len();
-    let (field, behind) = rest.split_first_chunk().ok_or(StateProofError::Format { at })?;
-    *rest = behind;
-    Ok(field)
 }
 
 #[cfg(test)]

@@ -132,19 +132,10 @@ proptest! {
     }
 
     #[test]
-    fn both_forms_are_one_encoding(keys in 0..180_u64, asked in 0..200_u64, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn its_json_says_all_of_it(keys in 0..180_u64, asked in 0..200_u64) {
         let proof = state(keys).reader().prove(&key(asked)).unwrap().proof;
         let json = serde_json::to_string(&proof).unwrap();
         prop_assert_eq!(&serde_json::from_str::<StateProof>(&json).unwrap(), &proof);
-        let mut bytes = proof.encode();
-        prop_assert_eq!(&StateProof::decode(&bytes).unwrap(), &proof);
-        let at = at.index(bytes.len());
-        prop_assert!(StateProof::decode(&bytes[..at]).is_err());
-        prop_assert!(StateProof::decode(&[&bytes[..], &[byte]].concat()).is_err());
-        bytes[at] = byte;
-        if let Ok(other) = StateProof::decode(&bytes) {
-            prop_assert_eq!(other.encode(), bytes);
-        }
     }
 }
 
@@ -162,7 +153,6 @@ fn work_is_bounded() {
         let proof = StateProof { size, index, ..proven.proof.clone() };
         let code = proof.verify(&proven.applied.root, b"nothing", None).unwrap_err().code();
         assert_eq!(code, "state_proof.index", "{size} {index}");
-        assert!(StateProof::decode(&proof.encode()).is_err());
     }
     assert_eq!(proven.proof.verify(&proven.applied.root, b"nothing", Some(b"")), Err(StateProofError::NoValue));
     for json in ["{}", "null", r#"{"size":1,"index":0,"next":"","audit_path":[]}"#] {
