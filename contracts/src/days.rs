@@ -111,6 +111,18 @@ impl fmt::Display for Moment {
     }
 }
 
+/// Reads a time of day, `HH:MM` or `HH:MM:SS`, as ms since its beginning.
+pub fn clock_ms(clock: &str) -> Option<i64> {
+    let mut parts = clock.split(':').map(|part| {
+        let is_pair = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
+        if is_pair { part.parse::<i64>().ok() } else { None }
+    });
+    let (hour, minute) = (parts.next()??, parts.next()??);
+    let second = parts.next().unwrap_or(Some(0))?;
+    let is_time = hour < 24 && minute < 60 && second < 60 && parts.next().is_none();
+    is_time.then_some(((hour * 60 + minute) * 60 + second) * 1000)
+}
+
 /// Which days are worked on: weekdays, but for the holidays and make-up days that calendar records name.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Calendar {

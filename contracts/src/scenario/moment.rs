@@ -1,7 +1,7 @@
 //! Moments in scenarios: RFC 3339 with an offset, and moments told from the clock, as `@now-50m`.
 
 use super::report::Unlike;
-use crate::days::{DAY_MS, Day};
+use crate::days::{DAY_MS, Day, clock_ms};
 use crate::value::Value;
 use std::collections::BTreeMap;
 
@@ -15,9 +15,7 @@ pub(super) fn parse(text: &str) -> Option<i64> {
         ("-", behind) => -minutes(behind)?,
         _ => return None,
     };
-    let (minute, second) = clock.rsplit_once(':')?;
-    let time_ms = (minutes(minute)? * 60 + number(second, 60)?) * 1000;
-    Some(Day::parse(date)?.0 * DAY_MS + time_ms - offset_minutes * 60_000)
+    Some(Day::parse(date)?.0 * DAY_MS + clock_ms(clock)? - offset_minutes * 60_000)
 }
 
 /// Reads a moment that may be left out; a misspelt one is a fault, not one left out.
@@ -29,14 +27,7 @@ pub(super) fn parse_or(text: Option<&str>, unless_said: i64) -> Result<i64, Unli
 
 /// Reads `hh:mm` as minutes.
 fn minutes(text: &str) -> Option<i64> {
-    let (hours, minutes) = text.split_once(':')?;
-    Some(number(hours, 24)? * 60 + number(minutes, 60)?)
-}
-
-/// Reads two digits below a bound.
-fn number(text: &str, bound: i64) -> Option<i64> {
-    let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|number| digits && *number < bound)
+    if text.len() == 5 { Some(clock_ms(text)? / 60_000) } else { None }
 }
 
 /// Reads `@now`, `@now-50m`, `@now+2h`, `@now-1d`, or `@` and a moment.

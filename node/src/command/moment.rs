@@ -1,6 +1,6 @@
 //! Moments as people write them: ms since the Unix epoch, dates, and dates with a time of day.
 
-use annals_contracts::days::Day;
+use annals_contracts::days::{Day, clock_ms};
 
 /// Which moment of a day a date means.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,18 +39,6 @@ fn split_offset(time: &str, offset_minutes: i64) -> Option<(&str, i64)> {
     let (clock, offset) = time.split_at_checked(at)?;
     let minutes = clock_ms(offset.get(1..)?)? / 60_000;
     Some((clock.trim_end(), if offset.starts_with('-') { -minutes } else { minutes }))
-}
-
-/// `HH:MM` or `HH:MM:SS` in ms.
-fn clock_ms(clock: &str) -> Option<i64> {
-    let mut parts = clock.split(':').map(|part| {
-        let is_pair = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
-        if is_pair { part.parse::<i64>().ok() } else { None }
-    });
-    let (hour, minute) = (parts.next()??, parts.next()??);
-    let second = parts.next().unwrap_or(Some(0))?;
-    let is_time = hour < 24 && minute < 60 && second < 60 && parts.next().is_none();
-    is_time.then_some(((hour * 60 + minute) * 60 + second) * 1000)
 }
 
 #[cfg(test)]
