@@ -16,6 +16,7 @@
 //! Modes that read a ledger are in `reading`; whole cases of a platform in `cases`.
 
 mod afterwards;
+mod answers;
 mod attack;
 mod cases;
 mod ceiling;
@@ -31,6 +32,7 @@ mod overload;
 mod place;
 mod plan;
 mod pool;
+mod random;
 mod reading;
 mod report;
 mod rig;

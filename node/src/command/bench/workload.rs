@@ -7,6 +7,7 @@
 use super::clock::rest;
 use super::load::joined;
 use super::pool;
+use super::random::Random;
 use super::supply::Supply;
 use crate::command::progress::Progress;
 use crate::exit::CommandError;
@@ -238,15 +239,11 @@ impl Signing {
 
 /// Bytes that no compression helps, unlike any others.
 pub(crate) fn content(size: usize, number: u64, item: u16) -> Vec<u8> {
-    let mut state = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ u64::from(item) << 48 | 1;
+    let mut random = Random::new(number.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ u64::from(item) << 48 | 1);
     let mut bytes = Vec::with_capacity(size + 8);
     bytes.extend_from_slice(&(number << 12 | u64::from(item)).to_le_bytes());
     while bytes.len() < size {
-        // xorshift64*, Marsaglia and Vigna.
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        bytes.extend_from_slice(&state.wrapping_mul(0x2545_F491_4F6C_DD1D).to_le_bytes());
+        bytes.extend_from_slice(&random.next().to_le_bytes());
     }
     bytes.truncate(size);
     bytes

@@ -1,5 +1,6 @@
 //! The records of a case, from its registration to its end.
 
+use super::super::random::Random;
 use super::people::{Agency, People};
 use crate::exit::CommandError;
 use annals::{Kind, LedgerId};
@@ -8,7 +9,7 @@ use annals_contracts::message::{Act, AttachedForm, CASE};
 
 /// Records of one case: 16 of its own, 2 of the correction of one before.
 pub(super) const RECORDS_PER_CASE: u64 = 18;
-/// Bytes of the digest that stands for an attachment.
+/// The hash that stands for every attachment.
 const HASH: &str = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
 
 /// Who signs an act: 0 and 1 are investigators, 2 is the head.
@@ -69,8 +70,8 @@ pub(super) struct Caseload {
     correction: Act,
     cases: u64,
     records: u64,
-    /// State of a generator of numbers (Marsaglia, "Xorshift RNGs", 2003): which case of before is corrected.
-    random: u64,
+    /// Which case of before is corrected.
+    random: Random,
 }
 
 fn act(form: &(&str, Signers, &str, &[&str])) -> Act {
@@ -90,7 +91,7 @@ impl Caseload {
     pub(super) fn new(ledger: LedgerId, people: People) -> Self {
         let acts = ACTS.iter().map(|form| (act(form), form.1)).collect();
         let correction = Act { parents: vec!["#1".to_owned()], ..act(&CORRECTION) };
-        Self { ledger, people, acts, correction, cases: 0, records: 0, random: 0x9E37_79B9_7F4A_7C15 }
+        Self { ledger, people, acts, correction, cases: 0, records: 0, random: Random::default() }
     }
 
     /// Records so far.
@@ -123,10 +124,7 @@ impl Caseload {
             }
         }
         for _ in 0..count {
-            self.random ^= self.random << 13;
-            self.random ^= self.random >> 7;
-            self.random ^= self.random << 17;
-            let case = self.random % (first + count);
+            let case = self.random.next() % (first + count);
             let act = self.correction.clone();
             self.sign(case, act, CORRECTION.1, &mut records)?;
         }

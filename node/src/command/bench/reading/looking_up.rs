@@ -5,6 +5,7 @@ use super::{Answers, gb_of_mb, gb_per_s};
 use crate::command::bench::clock::{cpu_time, nanos, now};
 use crate::command::bench::figures::ratio;
 use crate::command::bench::load::joined;
+use crate::command::bench::random::Random;
 use crate::exit::CommandError;
 use crate::line::Bench;
 use annals::measure::{per_second, read_speed};
@@ -26,7 +27,7 @@ pub(super) fn measure(bench: &Bench, dir: &Path) -> Result<Value, CommandError> 
     let reader = Reader::open(&prepared.path)?;
     let time = bench.time() / 5;
     let scanned = scan(&reader, &prepared, time)?;
-    let mut random = Random::new(prepared.newest.size);
+    let mut random = Seqs::new(prepared.newest.size);
     let get = Answers::ask(time, || looked_at(&reader.get(random.seq())?, random.last).map(drop))?;
     let prove = Answers::ask(time, || {
         let receipt = reader.prove(random.seq())?;
@@ -109,28 +110,25 @@ fn scan_once(reader: &Reader, size: u64) -> Result<u64, CommandError> {
     })
 }
 
-/// Seqs in no order: xorshift64*, Marsaglia and Vigna.
-struct Random {
-    state: u64,
+/// Seqs in no order.
+struct Seqs {
+    random: Random,
     size: u64,
     last: u64,
 }
 
-impl Random {
-    const fn new(size: u64) -> Self {
-        Self { state: 0x9E37_79B9_7F4A_7C15, size, last: 0 }
+impl Seqs {
+    fn new(size: u64) -> Self {
+        Self { random: Random::default(), size, last: 0 }
     }
 
     fn seq(&mut self) -> u64 {
-        self.state ^= self.state >> 12;
-        self.state ^= self.state << 25;
-        self.state ^= self.state >> 27;
-        self.last = self.state.wrapping_mul(0x2545_F491_4F6C_DD1D) % self.size.max(1);
+        self.last = self.random.next() % self.size.max(1);
         self.last
     }
 }
 
-fn verify_some(reader: &Reader, random: &mut Random) -> Result<(), CommandError> {
+fn verify_some(reader: &Reader, random: &mut Seqs) -> Result<(), CommandError> {
     (0..RECEIPTS).try_for_each(|_| {
         let receipt = reader.prove(random.seq())?;
         receipt
@@ -148,7 +146,7 @@ struct Known {
     nonce: u64,
 }
 
-fn known(reader: &Reader, random: &mut Random) -> Result<Vec<Known>, CommandError> {
+fn known(reader: &Reader, random: &mut Seqs) -> Result<Vec<Known>, CommandError> {
     let known = (0..KNOWN).map(|_| {
         let record = reader.get(random.seq())?;
         let head = record.head()?;

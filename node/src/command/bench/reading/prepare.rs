@@ -1,10 +1,11 @@
 //! The ledger that is read: made of prepared records, and kept beside them for the next run.
 
+use crate::command::bench::answers::wait;
 use crate::command::bench::source::BATCH;
 use crate::command::bench::workload::{Shape, Workload, creation, fixed_key};
 use crate::exit::CommandError;
 use crate::line::Bench;
-use annals::{Ledger, LedgerId, Newest, Options, Pending, Reader, Refusal, write_key};
+use annals::{Ledger, LedgerId, Newest, Options, Reader, Refusal, write_key};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -86,10 +87,4 @@ fn make(path: &Path, dir: &Path, shape: Shape, count: u64) -> Result<(), Command
     let left = outstanding.len();
     wait(&mut outstanding, left)?;
     ledger.close().map_err(CommandError::Close)
-}
-
-/// Waits for the oldest answers, so many.
-fn wait(outstanding: &mut VecDeque<Pending>, count: usize) -> Result<(), CommandError> {
-    let count = count.min(outstanding.len());
-    outstanding.drain(..count).try_for_each(|pending| pending.wait().map(drop)).map_err(CommandError::from)
 }
