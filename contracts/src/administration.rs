@@ -4,11 +4,15 @@
 //! put takes effect when the last of them has signed. A registry may name a role whose officers put entries of their own agency
 //! alone. A definition's version holds from a height on; versions before it stay for the cases that began under them.
 
-use crate::days::{OFFSET_MAX, OFFSET_MINUTES_DEFAULT};
-use crate::definition::{Compiled, Fault, Surroundings, is_name};
+pub use crate::charter::Platform;
+pub use crate::deployed::{StoredDefinition, Versions};
+
+use crate::charter::platform;
+use crate::days::OFFSET_MAX;
+use crate::definition::Fault;
 use crate::draft::{Draft, Stop, stored};
 use crate::failure::{CONTRACTS_VERSION, HostError};
-use crate::keys;
+use crate::keys::{self, is_name};
 use crate::message::{Body, EntryForm, Message, PolicyForm, encode};
 use crate::officer::Officer;
 use crate::outcome::{Refused, Status};
@@ -22,25 +26,6 @@ use std::sync::Arc;
 
 /// Administrators at most.
 pub const ADMINS_MAX: usize = 64;
-
-/// Who administers a platform.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Platform {
-    /// The administrators' keys.
-    pub admins: Vec<String>,
-    /// The version of the contracts that its records are applied by.
-    pub contracts: u64,
-    /// The host's key.
-    pub host: String,
-    /// The service that it was made for.
-    pub service: String,
-    /// How many administrators must sign.
-    pub threshold: u32,
-    /// Minutes ahead of UTC by which times are told.
-    #[serde(default = "crate::days::offset_default")]
-    pub utc_offset_minutes: i64,
-}
 
 /// What the record of seq 1 says.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -77,20 +62,6 @@ pub struct DeclareForm {
     pub registry: RegistryType,
 }
 
-/// Which versions a definition has.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Versions {
-    /// Each version, and the height from which on cases begin under it.
-    pub versions: Vec<(u64, u64)>,
-}
-
-impl Versions {
-    /// The version under which a case begins at a height.
-    pub fn at(&self, height: u64) -> Option<u64> {
-        self.versions.iter().rev().find(|(_, from)| *from <= height).map(|(version, _)| *version)
-    }
-}
-
 /// A later version of the contracts, and from where on it holds.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -99,33 +70,6 @@ pub struct UpgradeForm {
     pub contracts: u64,
     /// Height from which on records are applied by it; above that of the upgrade's own block.
     pub from_height: u64,
-}
-
-/// A definition in state: with what it was checked against.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct StoredDefinition {
-    /// Calendars there were.
-    pub calendars: Vec<String>,
-    /// The definition.
-    pub definition: Value,
-    /// Registries there were.
-    pub registries: Vec<RegistryType>,
-}
-
-impl StoredDefinition {
-    /// Compiles it as it was when it was deployed.
-    ///
-    /// # Errors
-    ///
-    /// Every [`Fault`]; none was there when it was deployed.
-    pub fn compile(&self) -> Result<Compiled, Vec<Fault>> {
-        let registries = self.registries.iter().cloned().chain(registry::built_in());
-        let surroundings = Surroundings {
-            registries: registry::fields_of(registries),
-            calendars: self.calendars.iter().cloned().collect(),
-        };
-        Compiled::from_value(&self.definition, &surroundings)
-    }
 }
 
 /// An administrators' act that waits for signatures.
@@ -137,16 +81,6 @@ pub struct Proposal {
     pub payload: Value,
     /// Keys of those who have signed, its author first.
     pub signers: Vec<String>,
-}
-
-/// The platform; none before its record.
-pub(crate) fn platform(draft: &mut Draft<'_>) -> Result<Option<Arc<Platform>>, Stop> {
-    stored(draft, &keys::platform())
-}
-
-/// Minutes ahead of UTC by which times are told.
-pub(crate) fn platform_offset(draft: &mut Draft<'_>) -> Result<i64, Stop> {
-    Ok(platform(draft)?.map_or(OFFSET_MINUTES_DEFAULT, |platform| platform.utc_offset_minutes))
 }
 
 /// Begins the platform.

@@ -4,9 +4,8 @@
 //! randomness, a budget of steps. A panic is our bug and a refusal like any other, the same wherever the record is applied.
 //! Before a block's records come the deadlines whose time has come by the block's ordered time.
 
-use crate::administration::{
-    administer, begin, contracts_version, countersign as countersign_proposal, no_platform, platform,
-};
+use crate::administration::{administer, begin, contracts_version, countersign as countersign_proposal, no_platform};
+use crate::charter::platform;
 use crate::draft::{At, Draft, Layer, Stop};
 use crate::failure::{CONTRACTS_VERSION, HostError};
 use crate::keys;

@@ -7,7 +7,6 @@
 mod check;
 mod compile;
 
-pub(crate) use check::is_name;
 pub use check::{Fault, SIGNERS_MAX};
 pub use compile::{Compiled, CompiledAttachment, CompiledLookup, CompiledTransition, Requirement, Surroundings};
 

@@ -26,6 +26,22 @@ pub fn is_id(id: &str) -> bool {
     !id.is_empty() && id.len() <= ID_MAX && id.chars().all(allowed) && id.trim() == id
 }
 
+/// Bytes of a name at most.
+const NAME_MAX: usize = 64;
+
+/// Whether a name is one: lower-case letters, digits, `_` and `-`, beginning with a letter.
+pub(crate) fn is_name(name: &str) -> bool {
+    let rest = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
+    name.len() <= NAME_MAX
+        && name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase())
+        && name.bytes().all(rest)
+}
+
+/// Whether a text is a content hash.
+pub(crate) fn is_hash(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
 /// A key of state.
 pub(crate) type Key = Vec<u8>;
 

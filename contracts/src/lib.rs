@@ -7,9 +7,11 @@
 
 pub mod administration;
 mod apply;
+mod charter;
 pub mod codes;
 pub mod days;
 pub mod definition;
+mod deployed;
 mod draft;
 mod failure;
 pub mod guard;

@@ -3,10 +3,8 @@
 //! Every kind has one form, checked before any contract sees it: canonical, bounded, with no field that the form does not name.
 //! Who says it is the record's verified author, never a name in the payload.
 
-use crate::definition::is_name;
-use crate::keys::{is_id, parse_case};
+use crate::keys::{is_hash, is_id, is_name, parse_case};
 use crate::outcome::Refused;
-use crate::schema::is_hash;
 use crate::value::Value;
 use annals::{AuthorId, Kind, RecordId};
 use serde::{Deserialize, Serialize};

@@ -21,8 +21,9 @@ pub(crate) use submit::ATTEMPTS_MAX;
 pub use submit::{SubmitError, Submitted};
 pub use view::View;
 
-use crate::administration::{Platform as Administration, PlatformForm};
+use crate::administration::PlatformForm;
 use crate::apply::Ground;
+use crate::charter::Platform as Charter;
 use crate::draft::{At, Draft, Layer, Stop};
 use crate::failure::HostError;
 use crate::host::{Applier, Host, Progress};
@@ -375,7 +376,7 @@ impl Founding {
         use annals::Signer as _;
         let mut admins: Vec<_> = self.admins.iter().map(ToString::to_string).collect();
         admins.sort();
-        let platform = Administration {
+        let platform = Charter {
             admins,
             contracts: crate::failure::CONTRACTS_VERSION,
             host: host.author().to_string(),
@@ -383,7 +384,7 @@ impl Founding {
             threshold: self.threshold,
             utc_offset_minutes: self.service.utc_offset_minutes,
         };
-        let PlatformForm { definitions, entries, grants, registries, .. } = self.service.form.clone();
+        let Service { definitions, entries, grants, registries, .. } = self.service.clone();
         let form = PlatformForm { definitions, entries, grants, platform, registries };
         let payload = crate::value::Value::parse(&encode(&form)).map_err(|error| {
             PlatformError::Founding(crate::outcome::Refused::new("platform.form", &[], error.to_string()))

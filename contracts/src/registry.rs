@@ -4,7 +4,7 @@
 //! version takes over and the one before stays, so what held at a seq can be said for ever. Whoever changes an entry names the version
 //! that he makes, so of two who change it at once the second is refused.
 
-use crate::administration::platform_offset;
+use crate::charter::platform_offset;
 use crate::days::{Calendar, Day, Moment};
 use crate::draft::{Draft, Stop, stored};
 use crate::keys;

@@ -5,6 +5,7 @@
 
 use crate::days::Day;
 use crate::guard::{Field, Type};
+use crate::keys::is_hash;
 use crate::label::Label;
 use crate::value::{INTEGER_MAX, Value};
 use serde::{Deserialize, Serialize};
@@ -256,9 +257,4 @@ impl Kind {
             Self::Record => "a map of fields",
         }
     }
-}
-
-/// Whether a text is a content hash.
-pub(crate) fn is_hash(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }

@@ -3,7 +3,6 @@
 //! `service.toml` names the registries, the grants, the first entries and the definitions; each definition is a file of its own. Read
 //! once, when a platform is founded; from then on everything is a record.
 
-use crate::administration::{Platform, PlatformForm};
 use crate::label::Label;
 use crate::message::{EntryForm, Grant, PolicyForm};
 use crate::registry::RegistryType;
@@ -24,8 +23,14 @@ pub struct Service {
     pub label: Label,
     /// Minutes ahead of UTC by which times are told.
     pub utc_offset_minutes: i64,
-    /// What its platform begins with.
-    pub(crate) form: PlatformForm,
+    /// The first definitions.
+    pub(crate) definitions: Vec<Value>,
+    /// The first registry entries.
+    pub(crate) entries: Vec<EntryForm>,
+    /// The first grants.
+    pub(crate) grants: Vec<PolicyForm>,
+    /// Its registries.
+    pub(crate) registries: Vec<RegistryType>,
 }
 
 /// Why files are no service.
@@ -148,19 +153,14 @@ impl Service {
             grants.entry(line.action).or_default().push(grant);
         }
         let grants = grants.into_iter().map(|(action, grants)| PolicyForm { action, grants, version: 1 }).collect();
-        let platform = Platform {
-            admins: Vec::new(),
-            contracts: crate::failure::CONTRACTS_VERSION,
-            host: String::new(),
-            service: manifest.name.clone(),
-            threshold: 1,
-            utc_offset_minutes: manifest.utc_offset_minutes,
-        };
         Ok(Self {
             name: manifest.name,
             label: manifest.label,
             utc_offset_minutes: manifest.utc_offset_minutes,
-            form: PlatformForm { definitions, entries, grants, platform, registries: manifest.registries },
+            definitions,
+            entries,
+            grants,
+            registries: manifest.registries,
         })
     }
 }

@@ -13,9 +13,9 @@ mod signing;
 
 pub use instance::{Instance, Late, OpenTask, Pending, Period};
 
-use crate::administration::{StoredDefinition, Versions};
 use crate::days::{DAY_MS, Day};
 use crate::definition::{Compiled, CompiledTransition, SignerRule, Trigger};
+use crate::deployed::{StoredDefinition, Versions};
 use crate::draft::{Draft, Stop, damaged, over_budget, stored};
 use crate::guard::{Budget, Guard, GuardError};
 use crate::keys;

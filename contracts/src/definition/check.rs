@@ -7,7 +7,7 @@
 use super::compile::is_text;
 use super::{Deadline, Definition, SignerRule, Surroundings, Transition, Trigger, Unit};
 use crate::days::{OFFSET_MAX, PERIOD_DAYS_MAX, PERIOD_MONTHS_MAX};
-use crate::keys::is_id;
+use crate::keys::{is_id, is_name};
 use crate::schema::Fields;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,8 +18,6 @@ const PARTS_MAX: usize = 256;
 pub(super) const REQUIRES_MAX: usize = 16;
 /// Signatures that one transition may ask for.
 pub const SIGNERS_MAX: u32 = 8;
-/// Characters of a name.
-const NAME_MAX: usize = 64;
 
 /// Something that is wrong with a definition.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -57,14 +55,6 @@ struct Names<'a> {
     deadlines: BTreeSet<&'a str>,
     tasks: BTreeSet<&'a str>,
     holds: BTreeSet<&'a str>,
-}
-
-/// Whether a name is one: lower-case letters, digits, `_` and `-`, beginning with a letter.
-pub(crate) fn is_name(name: &str) -> bool {
-    let rest = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
-    name.len() <= NAME_MAX
-        && name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase())
-        && name.bytes().all(rest)
 }
 
 /// Finds everything that is wrong with a definition but its guards.

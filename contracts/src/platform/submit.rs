@@ -237,7 +237,7 @@ impl Core {
 
     fn note_attempt(&self, record: &Record<'_>, record_id: &RecordId, refused: &Refused) -> Result<(), SubmitError> {
         let author = record.head.author.to_string();
-        let platform = self.look(crate::administration::platform)?;
+        let platform = self.look(crate::charter::platform)?;
         let is_host = platform.as_ref().is_some_and(|platform| platform.host == self.key.public().to_string());
         let is_admin = platform.is_some_and(|platform| platform.admins.contains(&author));
         let is_known = is_admin || self.look(|draft| registry::entry(draft, CREDENTIAL, &author))?.is_some();

@@ -4,7 +4,7 @@
 //! [`View::beside`] makes state anew, in memory, and changes nothing: slower by the length of the log, and the same answers.
 
 use super::{PlatformError, files};
-use crate::administration::{self, Platform as Administration};
+use crate::charter::{self, Platform as Charter};
 use crate::draft::{At, Draft, Layer, Stop};
 use crate::host::Applier;
 use crate::library::Library;
@@ -70,8 +70,8 @@ impl View {
     /// # Errors
     ///
     /// [`PlatformError`] if state can't be read.
-    pub fn administration(&self) -> Result<Arc<Administration>, PlatformError> {
-        let found = self.look(administration::platform)?;
+    pub fn administration(&self) -> Result<Arc<Charter>, PlatformError> {
+        let found = self.look(charter::platform)?;
         found.ok_or_else(|| PlatformError::NoPlatform(self.path.clone()))
     }
 

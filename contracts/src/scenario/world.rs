@@ -306,7 +306,7 @@ pub(super) fn told(status: &Status) -> String {
 /// Definitions of a service, by the acts that open their cases; of two with one act the first.
 fn opening(service: &Service) -> BTreeMap<String, String> {
     let mut opening = BTreeMap::new();
-    for definition in &service.form.definitions {
+    for definition in &service.definitions {
         let Ok(definition) = serde_json::from_slice::<Definition>(&definition.encode()) else { continue };
         for transition in definition.transitions.iter().filter(|transition| transition.from.is_empty()) {
             opening.entry(transition.name.clone()).or_insert_with(|| definition.name.clone());
