@@ -62,13 +62,28 @@ pub fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
     Ok(bytes)
 }
 
+/// Bytes that are shown at a time: those of a name.
+const HEX_PIECE: usize = 32;
+
+const fn hex_digit(nibble: u8) -> u8 {
+    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
+}
+
 /// Bytes shown as lower-case hexadecimal digits.
 #[derive(Clone, Copy, Debug)]
 pub struct Hex<'a>(pub &'a [u8]);
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        // A piece at a time: to format each byte by itself takes many times as long, and names are told at every record.
+        self.0.chunks(HEX_PIECE).try_for_each(|piece| {
+            let mut digits = [0; 2 * HEX_PIECE];
+            for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(piece) {
+                *pair = [hex_digit(byte >> 4), hex_digit(byte & 15)];
+            }
+            let written = digits.get(..2 * piece.len()).unwrap_or_default();
+            formatter.write_str(core::str::from_utf8(written).unwrap_or_default())
+        })
     }
 }
 
