@@ -25,10 +25,11 @@ pub(crate) struct Library {
     decoded: Mutex<DecodedValues>,
 }
 
-/// Decoded values by type and key, and how many bytes they were decoded from.
+/// Decoded values by type and key, how many there are, and how many bytes they were decoded from.
 #[derive(Debug, Default)]
 struct DecodedValues {
-    values: HashMap<(TypeId, Vec<u8>), Decoded>,
+    values: HashMap<TypeId, HashMap<Vec<u8>, Decoded>>,
+    count: usize,
     bytes: usize,
 }
 
@@ -50,7 +51,7 @@ impl Library {
     /// What these bytes under this key were decoded to before.
     pub(crate) fn decoded<T: Any + Send + Sync>(&self, key: &[u8], bytes: &Arc<[u8]>) -> Option<Arc<T>> {
         let decoded = self.decoded.lock();
-        let (known, value) = decoded.values.get(&(TypeId::of::<T>(), key.to_vec()))?;
+        let (known, value) = decoded.values.get(&TypeId::of::<T>())?.get(key)?;
         let is_same = Arc::ptr_eq(known, bytes) || known == bytes;
         if is_same { Arc::clone(value).downcast().ok() } else { None }
     }
@@ -59,11 +60,21 @@ impl Library {
     pub(crate) fn keep<T: Any + Send + Sync>(&self, key: &[u8], bytes: &Arc<[u8]>, value: &Arc<T>) {
         let value: Arc<dyn Any + Send + Sync> = Arc::<T>::clone(value);
         let mut decoded = self.decoded.lock();
-        if decoded.values.len() == DECODED_MAX || DECODED_BYTES_MAX < decoded.bytes + bytes.len() {
+        if decoded.count == DECODED_MAX || DECODED_BYTES_MAX < decoded.bytes + bytes.len() {
             *decoded = DecodedValues::default();
         }
         decoded.bytes += bytes.len();
-        let before = decoded.values.insert((TypeId::of::<T>(), key.to_vec()), (Arc::clone(bytes), value));
-        decoded.bytes -= before.map_or(0, |(bytes, _)| bytes.len());
+        let of_type = decoded.values.entry(TypeId::of::<T>()).or_default();
+        let kept = (Arc::clone(bytes), value);
+        match of_type.get_mut(key) {
+            Some(before) => {
+                let (before, _) = std::mem::replace(before, kept);
+                decoded.bytes -= before.len();
+            }
+            None => {
+                of_type.insert(key.to_vec(), kept);
+                decoded.count += 1;
+            }
+        }
     }
 }

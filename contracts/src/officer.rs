@@ -1,10 +1,12 @@
 //! Officers: who a verified author is, as the registry of credentials says it at that moment.
 
 use crate::draft::{Draft, Stop};
+use crate::keys;
 use crate::outcome::Refused;
-use crate::registry::{self, AGENCY, CREDENTIAL};
+use crate::registry::{self, AGENCY, CREDENTIAL, Entry};
 use crate::value::Value;
 use annals::AuthorId;
+use std::sync::Arc;
 
 /// A key's holder, by a credential that is valid now.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -21,24 +23,39 @@ pub struct Officer {
     pub scope: Vec<String>,
 }
 
-impl Officer {
-    /// The officer who holds a key.
-    pub(crate) fn of_key(draft: &mut Draft<'_>, author: &AuthorId) -> Result<Self, Stop> {
-        let key = author.to_string();
-        let Some(credential) = registry::entry(draft, CREDENTIAL, &key)? else {
-            let words = format!("no credential is registered for the key {key}; an administrator registers one");
-            return Err(Refused::new("signer.unknown", &[&key], words).into());
-        };
-        let data = &credential.form.data;
+/// A credential, and the officer whom it makes of its key's holder.
+struct Credential {
+    entry: Entry,
+    officer: Arc<Officer>,
+}
+
+impl Credential {
+    fn read(key: &str, bytes: &[u8]) -> Result<Self, String> {
+        let entry: Entry = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let data = &entry.form.data;
         let text = |name: &str| data.get(name).and_then(Value::as_text).unwrap_or_default().to_owned();
-        let officer = Self {
-            key,
+        let officer = Officer {
+            key: key.to_owned(),
             officer: text("officer"),
             agency: text("agency"),
             roles: texts(data, "roles"),
             scope: texts(data, "scope"),
         };
-        if let Some((why, words)) = registry::check_valid(draft, &credential)? {
+        Ok(Self { officer: Arc::new(officer), entry })
+    }
+}
+
+impl Officer {
+    /// The officer who holds a key.
+    pub(crate) fn of_key(draft: &mut Draft<'_>, author: &AuthorId) -> Result<Arc<Self>, Stop> {
+        let key = author.to_string();
+        let credential = draft.decoded(&keys::entry(CREDENTIAL, &key), |bytes| Credential::read(&key, bytes))?;
+        let Some(credential) = credential else {
+            let words = format!("no credential is registered for the key {key}; an administrator registers one");
+            return Err(Refused::new("signer.unknown", &[&key], words).into());
+        };
+        let officer = Arc::clone(&credential.officer);
+        if let Some((why, words)) = registry::check_valid(draft, &credential.entry)? {
             let code = match why {
                 "suspended" => "signer.suspended",
                 "revoked" => "signer.revoked",
@@ -68,8 +85,8 @@ impl Officer {
             ("agency", Value::from(self.agency.as_str())),
             ("key", Value::from(self.key.as_str())),
             ("officer", Value::from(self.officer.as_str())),
-            ("roles", crate::keys::texts(&self.roles)),
-            ("scope", crate::keys::texts(&self.scope)),
+            ("roles", keys::texts(&self.roles)),
+            ("scope", keys::texts(&self.scope)),
         ])
     }
 }

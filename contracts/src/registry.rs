@@ -52,19 +52,22 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Whether it is valid at a time.
+    pub fn is_valid_at(&self, time_ms: i64) -> bool {
+        self.form.status == EntryStatus::Valid && (self.form.from..self.form.until).contains(&time_ms)
+    }
+
     /// Why it is not valid at a time; none if it is.
     pub fn invalid_at(&self, time_ms: i64, offset_minutes: i64) -> Option<(&'static str, String)> {
         let day = |time_ms| Moment { time_ms, offset_minutes };
         match self.form.status {
             EntryStatus::Suspended => Some(("suspended", format!("is suspended since seq {}", self.seq))),
             EntryStatus::Revoked => Some(("revoked", format!("was revoked at seq {}", self.seq))),
+            EntryStatus::Valid if self.is_valid_at(time_ms) => None,
             EntryStatus::Valid if time_ms < self.form.from => {
                 Some(("not_yet_valid", format!("is valid only from {} on", day(self.form.from))))
             }
-            EntryStatus::Valid if self.form.until <= time_ms => {
-                Some(("expired", format!("expired at {}", day(self.form.until))))
-            }
-            EntryStatus::Valid => None,
+            EntryStatus::Valid => Some(("expired", format!("expired at {}", day(self.form.until)))),
         }
     }
 }
@@ -192,8 +195,12 @@ pub(crate) fn put(draft: &mut Draft<'_>, form: &EntryForm) -> Result<(), Stop> {
     Ok(())
 }
 
-/// What an entry is called in refusals: valid, or why not.
+/// Why an entry is not valid now, in a word and in words that go on from its name; none if it is.
 pub(crate) fn check_valid(draft: &mut Draft<'_>, entry: &Entry) -> Result<Option<(&'static str, String)>, Stop> {
+    // The clock by which people are told is looked up for them alone.
+    if entry.is_valid_at(draft.at.time_ms) {
+        return Ok(None);
+    }
     let offset = platform_offset(draft)?;
     Ok(entry.invalid_at(draft.at.time_ms, offset))
 }

@@ -28,6 +28,7 @@ use crate::value::Value;
 use annals::AuthorId;
 use instance::ACTS_MAX;
 use periods::Due;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Steps that following a calendar's change may take for one case.
@@ -43,7 +44,7 @@ struct Step<'a> {
     transition: &'a CompiledTransition,
     act: &'a Act,
     record: String,
-    officers: Vec<Officer>,
+    officers: Vec<Arc<Officer>>,
 }
 
 /// The compiled version of a definition.
@@ -234,7 +235,7 @@ fn check_parents(draft: &mut Draft<'_>, needed: bool, instance: &Instance, act: 
 }
 
 /// Holds everything else against a step; returns how many signatures are missing, and what its guards see.
-fn check(draft: &mut Draft<'_>, step: &Step<'_>, instance: &Instance) -> Result<(u32, Variables), Stop> {
+fn check<'a>(draft: &mut Draft<'_>, step: &Step<'a>, instance: &Instance) -> Result<(u32, Variables<'a>), Stop> {
     let variables = variables(draft, step, instance);
     check_attachments(draft, step, &variables)?;
     let missing = signing::missing(draft, instance, step.compiled, step.transition, step.act, &step.officers)?;
@@ -270,28 +271,40 @@ pub(crate) fn missing_signers(draft: &mut Draft<'_>, instance: &Instance) -> Res
     }
 }
 
-/// What guards see, by name.
-type Variables = Vec<(String, Value)>;
+/// What the guards of a transition see, by name; what none of them names is left out, since making it takes longer than they do.
+type Variables<'a> = Vec<(&'a str, Cow<'a, Value>)>;
 
-fn variables(draft: &Draft<'_>, step: &Step<'_>, instance: &Instance) -> Variables {
-    let officers: Vec<_> = step.officers.iter().map(Officer::value).collect();
-    let mut variables = common(draft, instance);
-    variables.push(("record".to_owned(), step.act.data.clone()));
-    variables.push(("actor".to_owned(), officers.first().cloned().unwrap_or_default()));
-    variables.push(("signers".to_owned(), Value::List(officers)));
+fn variables<'a>(draft: &Draft<'_>, step: &Step<'a>, instance: &Instance) -> Variables<'a> {
+    let reads = |name| step.transition.reads(name);
+    let mut variables = common(draft, step.transition, instance);
+    variables.push(("record", Cow::Borrowed(&step.act.data)));
+    if reads("actor") {
+        let actor = step.officers.first().map(|officer| officer.value());
+        variables.push(("actor", Cow::Owned(actor.unwrap_or_default())));
+    }
+    if reads("signers") {
+        let signers = step.officers.iter().map(|officer| officer.value());
+        variables.push(("signers", Cow::Owned(Value::List(signers.collect()))));
+    }
     variables
 }
 
 /// What guards of steps that happen by themselves see.
-fn common(draft: &Draft<'_>, instance: &Instance) -> Variables {
-    let number = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
-    let (seq, height, time) = (number(draft.at.seq), number(draft.at.height), Value::Integer(draft.at.time_ms));
-    let at = Value::map([("height", height), ("seq", seq), ("time", time)]);
-    vec![("case".to_owned(), instance.value()), ("at".to_owned(), at)]
+fn common<'a>(draft: &Draft<'_>, transition: &'a CompiledTransition, instance: &Instance) -> Variables<'a> {
+    let mut variables = Vec::new();
+    if transition.reads("case") {
+        variables.push(("case", Cow::Owned(instance.value())));
+    }
+    if transition.reads("at") {
+        let number = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
+        let (seq, height, time) = (number(draft.at.seq), number(draft.at.height), Value::Integer(draft.at.time_ms));
+        variables.push(("at", Cow::Owned(Value::map([("height", height), ("seq", seq), ("time", time)]))));
+    }
+    variables
 }
 
-fn evaluate(draft: &mut Draft<'_>, guard: &Guard, variables: &Variables) -> Result<Value, Stop> {
-    let bound: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value)).collect();
+fn evaluate(draft: &mut Draft<'_>, guard: &Guard, variables: &Variables<'_>) -> Result<Value, Stop> {
+    let bound: Vec<_> = variables.iter().map(|(name, value)| (*name, &**value)).collect();
     guard.evaluate(&bound, &mut draft.budget).map_err(|error| {
         if matches!(error, GuardError::Budget) {
             return over_budget().into();
@@ -301,11 +314,11 @@ fn evaluate(draft: &mut Draft<'_>, guard: &Guard, variables: &Variables) -> Resu
     })
 }
 
-fn holds(draft: &mut Draft<'_>, guard: &Guard, variables: &Variables) -> Result<bool, Stop> {
+fn holds(draft: &mut Draft<'_>, guard: &Guard, variables: &Variables<'_>) -> Result<bool, Stop> {
     Ok(evaluate(draft, guard, variables)?.as_bool() == Some(true))
 }
 
-fn check_attachments(draft: &mut Draft<'_>, step: &Step<'_>, variables: &Variables) -> Result<(), Stop> {
+fn check_attachments(draft: &mut Draft<'_>, step: &Step<'_>, variables: &Variables<'_>) -> Result<(), Stop> {
     for attachment in &step.transition.attachments {
         let wanted = match &attachment.when {
             Some(when) => holds(draft, when, variables)?,
@@ -347,18 +360,18 @@ fn check_time(draft: &Draft<'_>, step: &Step<'_>, instance: &Instance) -> Result
 }
 
 /// Looks up what the guards read, and asks them; the first that does not hold is told.
-fn check_guards(
+fn check_guards<'a>(
     draft: &mut Draft<'_>,
-    transition: &CompiledTransition,
-    mut variables: Variables,
-) -> Result<Variables, Stop> {
+    transition: &'a CompiledTransition,
+    mut variables: Variables<'a>,
+) -> Result<Variables<'a>, Stop> {
     for lookup in &transition.lookups {
         let id = evaluate(draft, &lookup.id, &variables)?;
         let id = id.as_text().unwrap_or_default();
         let trouble = match registry::entry(draft, &lookup.registry, id)? {
             Some(entry) => match registry::check_valid(draft, &entry)? {
                 None => {
-                    variables.push((lookup.name.clone(), entry.form.data.clone()));
+                    variables.push((&lookup.name, Cow::Owned(entry.form.data.clone())));
                     continue;
                 }
                 Some((_, words)) => words,
@@ -382,7 +395,7 @@ fn complete(
     draft: &mut Draft<'_>,
     step: &Step<'_>,
     instance: &mut Instance,
-    variables: &Variables,
+    variables: &Variables<'_>,
 ) -> Result<(), Stop> {
     let is_new = instance.state.is_empty();
     if is_new {

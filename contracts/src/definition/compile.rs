@@ -43,6 +43,8 @@ pub struct CompiledTransition {
     pub recuse: Option<Guard>,
     /// Which agency goes on.
     pub transfer_to: Option<Guard>,
+    /// The variables that these expressions name: no other need be made.
+    variables: BTreeSet<String>,
 }
 
 /// A guard, and what is told if it does not hold.
@@ -275,7 +277,23 @@ impl CompiledTransition {
             Some((field.clone(), guard(&place, source, &scope, &schema.guard_type(), faults)?))
         });
         let set = set.collect();
-        Self { rule: rule.clone(), lookups, requires, attachments, set, recuse, transfer_to }
+        let variables = BTreeSet::new();
+        let mut compiled =
+            Self { rule: rule.clone(), lookups, requires, attachments, set, recuse, transfer_to, variables };
+        compiled.variables = compiled.expressions().flat_map(Guard::reads).map(|read| read.variable).collect();
+        compiled
+    }
+
+    /// All its expressions.
+    fn expressions(&self) -> impl Iterator<Item = &Guard> {
+        let (ids, requires) = (self.lookups.iter().map(|it| &it.id), self.requires.iter().map(|it| &it.guard));
+        let (whens, set) = (self.attachments.iter().filter_map(|it| it.when.as_ref()), self.set.iter().map(|it| &it.1));
+        ids.chain(requires).chain(whens).chain(set).chain(&self.recuse).chain(&self.transfer_to)
+    }
+
+    /// Whether one of its expressions names a variable.
+    pub(crate) fn reads(&self, variable: &str) -> bool {
+        self.variables.contains(variable)
     }
 
     /// Whether two transitions can never both be enabled: one requires what the other excludes.

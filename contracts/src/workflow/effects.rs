@@ -29,7 +29,7 @@ pub(super) fn apply(
     compiled: &Compiled,
     transition: &CompiledTransition,
     instance: &mut Instance,
-    variables: &Variables,
+    variables: &Variables<'_>,
     done: &Done<'_>,
 ) -> Result<(), Stop> {
     let (rule, case) = (&transition.rule, instance.name());
@@ -167,7 +167,7 @@ fn is_enabled(draft: &mut Draft<'_>, transition: &CompiledTransition, instance: 
     {
         return Ok(false);
     }
-    let variables = common(draft, instance);
+    let variables = common(draft, transition, instance);
     for requirement in &transition.requires {
         match holds(draft, &requirement.guard, &variables) {
             Ok(true) => {}
@@ -186,7 +186,7 @@ fn by_itself(
     instance: &mut Instance,
     event_ms: i64,
 ) -> Result<(), Stop> {
-    let variables = common(draft, instance);
+    let variables = common(draft, transition, instance);
     let done = Done { record: "", signers: Vec::new(), parents: &[], attachments: &[], event_ms };
     apply(draft, compiled, transition, instance, &variables, &done)
 }

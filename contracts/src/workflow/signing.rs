@@ -11,6 +11,7 @@ use crate::officer::Officer;
 use crate::outcome::Refused;
 use crate::policy;
 use crate::value::Value;
+use std::sync::Arc;
 
 /// Holds the officers who signed against a transition's rules.
 ///
@@ -21,7 +22,7 @@ pub(super) fn missing<'a>(
     compiled: &Compiled,
     transition: &'a CompiledTransition,
     act: &Act,
-    officers: &[Officer],
+    officers: &[Arc<Officer>],
 ) -> Result<Vec<&'a SignerRule>, Stop> {
     let definition = compiled.definition();
     let policy = policy::policy(draft, &definition.name)?;
@@ -85,7 +86,7 @@ fn seat(
     false
 }
 
-fn check_person(instance: &Instance, officer: &Officer, earlier: &[Officer]) -> Result<(), Refused> {
+fn check_person(instance: &Instance, officer: &Officer, earlier: &[Arc<Officer>]) -> Result<(), Refused> {
     if earlier.iter().any(|other| other.officer == officer.officer || other.key == officer.key) {
         let words = format!("{} has signed already; a different officer must sign too", officer.officer);
         return Err(Refused::new("signer.twice", &[&officer.officer], words));
