@@ -51,5 +51,6 @@ pub const ALL: &[&str] = &[
     "workflow.parent_missing",
     "workflow.parent_unknown",
     "workflow.pending",
+    "workflow.set",
     "workflow.suspended",
 ];

@@ -121,6 +121,9 @@ pub enum PlatformError {
     /// The service's files are inconsistent, or its first record was refused by the contracts.
     #[error("{0}")]
     Founding(crate::outcome::Refused),
+    /// What was asked can't be answered, as the contracts say why.
+    #[error("{0}")]
+    Refused(crate::outcome::Refused),
     /// The ledger holds no platform.
     #[error("{} is a ledger without a platform; `annals platform init` makes one in a new directory", .0.display())]
     NoPlatform(std::path::PathBuf),
@@ -153,7 +156,7 @@ impl PlatformError {
             Self::Appender(error) => error.code(),
             Self::Refusal(error) => error.code(),
             Self::Close(error) => error.code(),
-            Self::Founding(refused) => refused.code,
+            Self::Founding(refused) | Self::Refused(refused) => refused.code,
             Self::NoPlatform(_) => "platform.missing",
             Self::File { .. } => "platform.file",
             Self::Build(error) => error.code(),

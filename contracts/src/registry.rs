@@ -12,7 +12,7 @@ use crate::label::Label;
 use crate::message::{EntryForm, EntryStatus, encode};
 use crate::outcome::Refused;
 use crate::schema::{FieldSchema, Fields, Kind, check_fields};
-use crate::value::Value;
+use crate::value::{INTEGER_MAX, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -162,6 +162,11 @@ pub(crate) fn check_form(draft: &mut Draft<'_>, form: &EntryForm) -> Result<Regi
     }
     if form.registry == CREDENTIAL && form.id.parse::<annals::AuthorId>().is_err() {
         return Err(refuse("id", "a credential's id is its author's key: 64 hexadecimal digits".to_owned()));
+    }
+    let holds_for_ever = form.status == EntryStatus::Valid && form.from == 0 && form.until == INTEGER_MAX;
+    if form.registry == CALENDAR && !holds_for_ever {
+        let words = "periods are counted by a calendar, so it is valid for ever; put a version that names other days";
+        return Err(refuse("status", words.to_owned()));
     }
     if form.until <= form.from || form.from < 0 {
         return Err(refuse("until", format!("from {} is not before until {}", form.from, form.until)));

@@ -10,6 +10,7 @@ use crate::label::Label;
 use crate::value::{INTEGER_MAX, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Characters of a text field unless it says otherwise.
 pub const TEXT_MAX_DEFAULT: i64 = 4096;
@@ -95,7 +96,7 @@ pub struct Misfit {
 ///
 /// [`Misfit`] if a field is missing, unknown, of another type or out of its range.
 pub(crate) fn check_fields(fields: &Fields, value: &Value) -> Result<(), Misfit> {
-    check_record(fields, value, "")
+    check_record(fields, value, Path::Root)
 }
 
 /// The type that guards see of fields.
@@ -104,24 +105,44 @@ pub(crate) fn record_type(fields: &Fields) -> Type {
     Type::Record(fields.iter().map(|(name, schema)| (name.clone(), field(schema))).collect())
 }
 
-fn check_record(fields: &Fields, value: &Value, path: &str) -> Result<(), Misfit> {
-    let inside = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+/// Where a value stands in what is checked; written out for those alone who are told.
+#[derive(Clone, Copy)]
+enum Path<'a> {
+    Root,
+    Field(&'a Self, &'a str),
+    Item(&'a Self, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Field(Self::Root, name) => formatter.write_str(name),
+            Self::Field(of, name) => write!(formatter, "{of}.{name}"),
+            Self::Item(of, index) => write!(formatter, "{of}[{index}]"),
+        }
+    }
+}
+
+fn check_record(fields: &Fields, value: &Value, path: Path<'_>) -> Result<(), Misfit> {
     let wrong = |field: String, problem: String| Err(Misfit { field, problem });
     let Some(map) = value.as_map() else {
-        let field = if path.is_empty() { "data" } else { path };
-        return wrong(field.to_owned(), format!("must be a map of fields, not {}", value.type_name()));
+        let field = if matches!(path, Path::Root) { "data".to_owned() } else { path.to_string() };
+        return wrong(field, format!("must be a map of fields, not {}", value.type_name()));
     };
     for (name, schema) in fields {
+        let inside = Path::Field(&path, name);
         match map.get(name) {
-            Some(value) => schema.check(value, &inside(name))?,
+            Some(value) => schema.check_at(value, inside)?,
             None if schema.optional => {}
-            None => return wrong(schema.titled(&inside(name)), "is missing; fill it in and submit again".to_owned()),
+            None => return wrong(schema.titled(inside), "is missing; fill it in and submit again".to_owned()),
         }
     }
     match map.keys().find(|name| !fields.contains_key(*name)) {
         Some(unknown) => {
             let known: Vec<_> = fields.keys().map(String::as_str).collect();
-            wrong(inside(unknown), format!("is no field here; the fields are {}", known.join(", ")))
+            let inside = Path::Field(&path, unknown);
+            wrong(inside.to_string(), format!("is no field here; the fields are {}", known.join(", ")))
         }
         None => Ok(()),
     }
@@ -144,16 +165,26 @@ impl FieldSchema {
     }
 
     /// The field's path, with what people call it.
-    fn titled(&self, path: &str) -> String {
-        if self.label.is_empty() { path.to_owned() } else { format!("{path} ({})", self.label) }
+    fn titled(&self, path: Path<'_>) -> String {
+        if self.label.is_empty() { path.to_string() } else { format!("{path} ({})", self.label) }
     }
 
-    /// Whether a value fits.
+    /// Whether it, or something in it, tells something of a person.
+    pub(crate) fn is_personal(&self) -> bool {
+        let within = self.fields.values().chain(self.of.as_deref());
+        self.personal || within.into_iter().any(Self::is_personal)
+    }
+
+    /// Whether a value fits the field of this name.
     ///
     /// # Errors
     ///
     /// [`Misfit`] naming the field and what is wrong.
-    pub fn check(&self, value: &Value, path: &str) -> Result<(), Misfit> {
+    pub fn check(&self, name: &str, value: &Value) -> Result<(), Misfit> {
+        self.check_at(value, Path::Field(&Path::Root, name))
+    }
+
+    fn check_at(&self, value: &Value, path: Path<'_>) -> Result<(), Misfit> {
         let wrong = |problem: String| Err(Misfit { field: self.titled(path), problem });
         match (self.kind, value) {
             (Kind::Bool, Value::Bool(_)) => Ok(()),
@@ -175,14 +206,14 @@ impl FieldSchema {
                     return wrong(format!("has {count} items, not {least} to {most}"));
                 }
                 let Some(of) = &self.of else { return Ok(()) };
-                items.iter().enumerate().try_for_each(|(index, item)| of.check(item, &format!("{path}[{index}]")))
+                items.iter().enumerate().try_for_each(|(index, item)| of.check_at(item, Path::Item(&path, index)))
             }
             (Kind::Record, Value::Map(_)) => check_record(&self.fields, value, path),
             (kind, other) => wrong(format!("must be {}, not {}", kind.name(), other.type_name())),
         }
     }
 
-    fn check_text(&self, text: &str, path: &str) -> Result<(), Misfit> {
+    fn check_text(&self, text: &str, path: Path<'_>) -> Result<(), Misfit> {
         let wrong = |problem: String| Err(Misfit { field: self.titled(path), problem });
         let count = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
         let (least, most) = self.range();

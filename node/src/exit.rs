@@ -171,7 +171,9 @@ fn platform_code(error: &PlatformError) -> u8 {
         PlatformError::Host(HostError::State(error)) => state_code(error),
         PlatformError::Refusal(refusal) => refusal_code(refusal),
         PlatformError::File { source, .. } if is_full(source) => TRY_LATER,
-        PlatformError::Founding(_) | PlatformError::Build(_) | PlatformError::Proof(_) => NEGATIVE,
+        PlatformError::Founding(_) | PlatformError::Refused(_) | PlatformError::Build(_) | PlatformError::Proof(_) => {
+            NEGATIVE
+        }
         PlatformError::Appender(_) => TRY_LATER,
         PlatformError::Query(_) | PlatformError::Host(_) | PlatformError::Follow(_) | PlatformError::Close(_) | _ => IO,
     }

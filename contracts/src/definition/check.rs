@@ -386,7 +386,7 @@ fn check_publication(definition: &Definition, faults: &mut Faults) {
     for field in &definition.publication.fields {
         match definition.case.get(field) {
             None => faults.find("publication", format!("the case has no field {field:?}")),
-            Some(schema) if schema.personal => faults.find("publication", format!("{field} is personal")),
+            Some(schema) if schema.is_personal() => faults.find("publication", format!("{field} is personal")),
             Some(_) => {}
         }
     }

@@ -2,9 +2,9 @@
 
 use super::check::{Faults, REQUIRES_MAX, check};
 use super::{Definition, Effects, Fault, Transition, Trigger};
-use crate::guard::{Field, Guard, Scope, Type};
+use crate::guard::{Field, Guard, Read, Scope, Type};
 use crate::label::Label;
-use crate::schema::{Fields, Kind, record_type};
+use crate::schema::{FieldSchema, Fields, Kind, record_type};
 use crate::value::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -224,6 +224,37 @@ fn guard(at: &str, source: &str, scope: &Scope, expected: &Type, faults: &mut Fa
     }
 }
 
+/// Where the values come from that a transition's expressions read.
+struct Sources<'a> {
+    rule: &'a Transition,
+    definition: &'a Definition,
+    surroundings: &'a Surroundings,
+}
+
+impl Sources<'_> {
+    /// Whether a read takes in what tells something of a person.
+    fn is_personal(&self, read: &Read) -> bool {
+        let Self { rule, definition, surroundings } = self;
+        let form = || definition.payloads.get(rule.payload.as_ref()?);
+        let registry = |name: &str| rule.lookup.iter().find(|lookup| lookup.name == name).map(|it| &it.registry);
+        let (fields, path) = match (read.variable.as_str(), read.fields.as_slice()) {
+            ("record", path) => (form().map(|form| &form.fields), path),
+            ("case", [data, path @ ..]) if data == "data" => (Some(&definition.case), path),
+            ("case", []) => (Some(&definition.case), &[][..]),
+            (name, path) => (registry(name).and_then(|name| surroundings.registries.get(name)), path),
+        };
+        let Some(mut fields) = fields else { return false };
+        for name in path {
+            match fields.get(name) {
+                Some(schema) if schema.personal || schema.kind != Kind::Record => return schema.is_personal(),
+                Some(schema) => fields = &schema.fields,
+                None => return false,
+            }
+        }
+        fields.values().any(FieldSchema::is_personal)
+    }
+}
+
 impl CompiledTransition {
     fn new(rule: &Transition, definition: &Definition, surroundings: &Surroundings, faults: &mut Faults) -> Self {
         let at = format!("transition {}", rule.name);
@@ -274,7 +305,18 @@ impl CompiledTransition {
                 faults.find(&place, "the case has no such field; declare it under [case]".to_owned());
                 return None;
             };
-            Some((field.clone(), guard(&place, source, &scope, &schema.guard_type(), faults)?))
+            let guard = guard(&place, source, &scope, &schema.guard_type(), faults)?;
+            let sources = Sources { rule, definition, surroundings };
+            if let Some(read) = guard.reads().into_iter().find(|read| sources.is_personal(read))
+                && schema.kind != Kind::Bool
+                && !schema.is_personal()
+            {
+                faults.find(
+                    &place,
+                    format!("takes what {read} tells of a person; mark {field} personal = true, or leave it out"),
+                );
+            }
+            Some((field.clone(), guard))
         });
         let set = set.collect();
         let variables = BTreeSet::new();

@@ -98,6 +98,6 @@ pub(super) fn look<T>(
     let mut draft = Draft::new(state, library, &block, at);
     ask(&mut draft).map_err(|stop| match stop {
         Stop::Broken(error) => PlatformError::Host(error),
-        Stop::Refused(refused) => PlatformError::Founding(refused),
+        Stop::Refused(refused) => PlatformError::Refused(refused),
     })
 }

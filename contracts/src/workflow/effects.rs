@@ -35,7 +35,9 @@ pub(super) fn apply(
     let (rule, case) = (&transition.rule, instance.name());
     let mut data = Vec::new();
     for (field, guard) in &transition.set {
-        data.push((field.clone(), evaluate(draft, guard, variables)?));
+        let value = evaluate(draft, guard, variables)?;
+        check_field(compiled, transition, field, &value)?;
+        data.push((field.clone(), value));
     }
     let mut text = |guard: &Option<crate::guard::Guard>| -> Result<Option<String>, Stop> {
         let Some(guard) = guard else { return Ok(None) };
@@ -74,6 +76,20 @@ pub(super) fn apply(
         draft.happened("case.closed", &case, &[&instance.state]);
     }
     Ok(())
+}
+
+/// What a case holds fits its fields, wherever it came from: forms are held against theirs, expressions may make anything of it.
+fn check_field(
+    compiled: &Compiled,
+    transition: &CompiledTransition,
+    field: &str,
+    value: &Value,
+) -> Result<(), Refused> {
+    let Some(schema) = compiled.definition().case.get(field) else { return Ok(()) };
+    schema.check(field, value).map_err(|misfit| {
+        let words = format!("{} would set {misfit}; mend the record's data", transition.rule.label);
+        Refused::new("workflow.set", &[field], words)
+    })
 }
 
 fn turn_holds(draft: &mut Draft<'_>, transition: &CompiledTransition, instance: &mut Instance, act: u32, case: &str) {

@@ -132,6 +132,17 @@ fn faulty() -> Vec<(&'static str, String, &'static str)> {
             "transition file",
         ),
         ("", "[publication]\nfields = [\"applicant\"]\n".to_owned(), "publication"),
+        (
+            "[case.applicant]\ntype = \"text\"\npersonal = true",
+            "[case.applicant]\ntype = \"record\"\nfields = { name = { type = \"text\", personal = true } }\n[publication]\nfields = [\"applicant\"]"
+                .to_owned(),
+            "publication",
+        ),
+        (
+            "personal = true\n\n[payloads.application.fields.applicant]",
+            "[payloads.application.fields.applicant]\npersonal = true".to_owned(),
+            "transition file, set applicant",
+        ),
         ("", "[publication]\nfields = [\"name\"]\n".to_owned(), "publication"),
         ("", "[publication]\nsecret_when = \"record.fee > 1\"\n".to_owned(), "publication.secret_when"),
         ("calendar = \"cn\"", "calendar = \"cn\"\nscope_field = \"fee\"".to_owned(), "scope_field"),

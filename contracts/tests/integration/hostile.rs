@@ -303,6 +303,7 @@ fn a_deadline_that_fails_marks_time_once() {
     let part = r#"
 [case.pad]
 type = "text"
+max = 2000000
 [payloads.padding.fields.text]
 type = "text"
 [[transition]]
@@ -383,4 +384,51 @@ effects = {{ extend = {{ deadline = "decide", days = {days} }} }}
     let dir = tempfile::tempdir().unwrap();
     let made = annals_contracts::Platform::create(&dir.path().join("ledger"), &founding, Default::default());
     assert_eq!(made.unwrap_err().code(), "platform.form");
+}
+
+/// A form's field is held against its own bounds; what an expression makes of it, against the case's.
+#[test]
+fn what_a_case_holds_fits_its_fields() {
+    let text = DEFINITION.replacen("[case.fee]\ntype = \"integer\"", "[case.fee]\ntype = \"integer\"\nmax = 900", 1);
+    let mut desk = Desk::with(&text);
+    let fee = |fee: i64| Value::map([("applicant", Value::from("子虚")), ("fee", Value::from(fee))]);
+    let refused = desk.refusal("ann", &Act { data: fee(901), ..file("1") });
+    assert_eq!((refused.code, refused.about), ("workflow.set", vec!["fee".to_owned()]));
+    assert!(refused.words.contains("901 is not between"), "{}", refused.words);
+    assert_eq!(desk.state("1"), "");
+    assert_eq!(desk.act("ann", &Act { data: fee(900), ..file("1") }).1.unwrap(), Status::Accepted);
+}
+
+/// Trying what administrators do may take long: nobody has it done in their name.
+#[test]
+fn what_an_administrator_did_not_sign_is_not_tried() {
+    let mut desk = Desk::new();
+    let holidays = Value::map([("holidays", Value::List(vec![])), ("workdays", Value::List(vec![]))]);
+    let calendar = EntryForm { version: 2, ..entry("calendar", "cn", holidays) };
+    let record = desk.sign("root", REGISTRY, &encode(&calendar));
+    desk.platform.precheck(record.bytes()).unwrap();
+    let mut forged = record.bytes().to_vec();
+    // The signature's last bytes are those of the record's head.
+    let end = annals::limits::HEAD_SIZE;
+    forged[end - 8] ^= 1;
+    let (before, tried) = (desk.platform.applied(), desk.platform.precheck(&forged));
+    assert_eq!(tried.unwrap_err().code(), "record.signature");
+    assert_eq!(desk.platform.applied(), before);
+}
+
+/// Periods are counted by it as long as there are any.
+#[test]
+fn a_calendar_holds_for_ever() {
+    let mut desk = Desk::new();
+    let none = Value::map([("holidays", Value::List(vec![])), ("workdays", Value::List(vec![]))]);
+    let calendar = EntryForm { version: 2, ..entry("calendar", "cn", none) };
+    for wrong in [
+        EntryForm { status: EntryStatus::Revoked, ..calendar.clone() },
+        EntryForm { status: EntryStatus::Suspended, ..calendar.clone() },
+        EntryForm { until: 5, ..calendar.clone() },
+        EntryForm { from: 5, ..calendar.clone() },
+    ] {
+        assert_eq!(desk.order_code("root", REGISTRY, &encode(&wrong)), "registry.form");
+    }
+    assert_eq!(desk.order_code("root", REGISTRY, &encode(&calendar)), "");
 }
