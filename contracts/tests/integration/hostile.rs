@@ -384,3 +384,15 @@ effects = {{ extend = {{ deadline = "decide", days = {days} }} }}
     let made = annals_contracts::Platform::create(&dir.path().join("ledger"), &founding, Default::default());
     assert_eq!(made.unwrap_err().code(), "platform.form");
 }
+
+/// A small folder that names a large file many times takes no memory for each.
+#[test]
+fn a_service_that_names_a_file_again_and_again_is_refused() {
+    let names = ["\"large.toml\""; 4096].join(",");
+    let manifest = crate::desk::SERVICE.replace("\"permit.toml\"", &names);
+    let large = format!("list = [{}0]", "0,".repeat(1 << 18));
+    let files = [("service.toml", manifest.as_str()), ("large.toml", &large)];
+    let error = annals_contracts::Service::of(&files).unwrap_err();
+    assert_eq!(error.code(), "service.form");
+    assert!(error.to_string().contains("4194304 bytes"), "{error}");
+}
