@@ -142,3 +142,20 @@ fn a_host_stops_where_it_does_not_know_the_contracts() {
         other => panic!("{other:?}"),
     }
 }
+
+/// What waits is shown to those who are to sign it: an upgrade that isn't tried says no more than its form has.
+#[test]
+fn an_upgrade_that_could_never_hold_is_not_proposed() {
+    use annals_contracts::message::DEFINITION;
+    let mut desk = Desk::founded(crate::desk::DEFINITION, &["one", "two"], 2);
+    for (payload, code) in [
+        (r#"{"contracts":2,"definition":{"name":"permit\u001b[2J","version":2},"from_height":9}"#, "payload.form"),
+        (r#"{"contracts":"2, as agreed","from_height":9}"#, "payload.form"),
+        (r#"{"contracts":2,"from_height":1}"#, "contract.version"),
+        (r#"{"contracts":3,"from_height":9}"#, "contract.version"),
+    ] {
+        assert_eq!(desk.order_code("one", DEFINITION, payload.as_bytes()), code, "{payload}");
+    }
+    assert_eq!(desk.platform.proposals().unwrap().len(), 0);
+    desk.replays();
+}
