@@ -6,7 +6,7 @@ use crate::apply::{Incoming, apply_record, is_attempt};
 use crate::draft::Layer;
 use crate::failure::HostError;
 use crate::keys;
-use crate::message::{ATTEMPT, AttemptForm, Body, Message, encode, is_contract};
+use crate::message::{ATTEMPT, AttemptForm, Body, CASE, Message, encode, is_contract};
 use crate::outcome::{Refused, Status};
 use crate::registry::{self, CREDENTIAL};
 use crate::state::{StateError, StateRoot};
@@ -148,7 +148,7 @@ impl Platform {
         Ok(Submitted { ack, status: self.core.outcome_of(ack.seq)? })
     }
 
-    /// Whether the contracts would accept a record now; nothing is ordered, and its signature is not looked at.
+    /// Whether the contracts would accept a record now; nothing is ordered, and the signature of an act in a case is not looked at.
     ///
     /// # Errors
     ///
@@ -195,6 +195,11 @@ impl Core {
         if let Some(failure) = self.progress.failure() {
             return Err(PlatformError::from(failure).into());
         }
+        // What an act costs is bounded. What administrators put may move the periods of every case, and their keys are no secret: who
+        // only names one has none of that tried.
+        if head.kind != CASE {
+            verify(&record)?;
+        }
         let salt = if head.is_salted() { annals::limits::SALT_SIZE } else { 0 };
         let payload = if head.is_bundle() { None } else { record.payload.get(salt..) };
         let record_id = record.record_id();
@@ -225,10 +230,7 @@ impl Core {
         }
         let record = Record::parse(bytes).map_err(Refusal::from)?;
         // Nobody is blamed for what he did not sign, and who did not sign is told so.
-        record.verify_content().map_err(Refusal::from)?;
-        if !record.holds() {
-            return Err(Refusal::Signature.into());
-        }
+        verify(&record)?;
         if is_attempt(record.head.kind, &refused) {
             self.note_attempt(&record, record_id, &refused)?;
         }
@@ -278,6 +280,12 @@ impl Core {
         let list = block_list(&self.state, height)?;
         Ok((0..).zip(list).find(|(_, entry)| entry.get("seq") == wanted))
     }
+}
+
+/// Whether a record is what its author signed.
+fn verify(record: &Record<'_>) -> Result<(), Refusal> {
+    record.verify_content().map_err(Refusal::from)?;
+    if record.holds() { Ok(()) } else { Err(Refusal::Signature) }
 }
 
 /// The status that a block's list keeps; none if it is none.

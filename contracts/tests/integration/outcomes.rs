@@ -85,6 +85,27 @@ fn who_did_not_sign_is_told_what_is_wrong() {
     assert_eq!(desk.platform.ledger().reader().next_seq(), next_seq, "nobody is blamed for it");
 }
 
+/// Everybody knows an administrator's key, and what he may put takes longer the larger the platform is.
+#[test]
+fn nothing_is_tried_for_who_only_names_an_administrator() {
+    let mut desk = Desk::founded(crate::desk::DEFINITION, &["one", "two"], 2);
+    let days = || Value::List(Vec::new());
+    let data = Value::map([("holidays", days()), ("workdays", days())]);
+    let form = annals_contracts::message::EntryForm { version: 2, ..crate::desk::entry("calendar", "cn", data) };
+    let payload = annals_contracts::message::encode(&form);
+    let proposed = desk.sign("one", annals_contracts::message::REGISTRY, &payload);
+    assert!(desk.platform.precheck(proposed.bytes()).is_ok());
+    assert_eq!(desk.send(&proposed).unwrap(), Status::Waiting(1));
+    let again = desk.sign("one", annals_contracts::message::REGISTRY, &payload);
+    let last = desk.sign("two", annals::Kind::COUNTERSIGN, proposed.record_id().as_bytes());
+    for record in [again, last] {
+        let mut forged = record.bytes().to_vec();
+        forged[191] ^= 1;
+        assert_eq!(desk.platform.precheck(&forged).unwrap_err().code(), "record.signature");
+        assert!(desk.platform.precheck(record.bytes()).is_ok());
+    }
+}
+
 #[test]
 fn keys_that_nobody_registered_fill_no_ledger() {
     let mut desk = Desk::new();
