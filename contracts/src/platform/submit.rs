@@ -224,13 +224,14 @@ impl Core {
 
     /// Answers a record that would be refused: one that was ordered before by what became of it then.
     fn refuse(&self, bytes: &[u8], record_id: &RecordId, refused: Refused) -> Result<Submitted, SubmitError> {
+        let record = Record::parse(bytes).map_err(Refusal::from)?;
+        // Nobody is blamed for what he did not sign, and who did not sign is told so: also of a head that was ordered, with a payload
+        // that was not.
+        verify(&record)?;
         if let Some(stored) = self.reader.find(record_id)? {
             let ack = Ack { seq: stored.seq(), height: stored.height() };
             return Ok(Submitted { ack, status: self.outcome_of(ack.seq)? });
         }
-        let record = Record::parse(bytes).map_err(Refusal::from)?;
-        // Nobody is blamed for what he did not sign, and who did not sign is told so.
-        verify(&record)?;
         if is_attempt(record.head.kind, &refused) {
             self.note_attempt(&record, record_id, &refused)?;
         }

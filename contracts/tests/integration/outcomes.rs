@@ -83,6 +83,16 @@ fn who_did_not_sign_is_told_what_is_wrong() {
         assert_eq!(desk.platform.submit(&mut appender, &flipped(at)).unwrap_err().code(), code);
     }
     assert_eq!(desk.platform.ledger().reader().next_seq(), next_seq, "nobody is blamed for it");
+    let ordered = desk.sign("ann", annals_contracts::message::CASE, &file("1").encode());
+    assert_eq!(desk.send(&ordered).unwrap(), Status::Accepted);
+    let mut other = ordered.bytes().to_vec();
+    let last = other.len() - 2;
+    other[last] ^= 1;
+    assert_eq!(
+        desk.platform.submit(&mut appender, &other).unwrap_err().code(),
+        "content.hash",
+        "that one was not accepted"
+    );
 }
 
 /// Everybody knows an administrator's key, and what he may put takes longer the larger the platform is.
