@@ -223,8 +223,17 @@ fn upgrade(draft: &mut Draft<'_>, form: &UpgradeForm) -> Result<(), Stop> {
     if CONTRACTS_VERSION < form.contracts {
         return Err(Stop::Broken(HostError::Version { needed: form.contracts }));
     }
+    let mut versions = check_upgrade(draft, form)?;
+    versions.versions.push((form.contracts, form.from_height));
+    draft.put_bytes(keys::contracts(), encode(&versions))?;
+    draft.happened("contracts.upgraded", "", &[&form.contracts.to_string(), &form.from_height.to_string()]);
+    Ok(())
+}
+
+/// Whether an upgrade is to the next version, from a height that is to come; returns the versions before it.
+fn check_upgrade(draft: &mut Draft<'_>, form: &UpgradeForm) -> Result<Versions, Stop> {
     let versions: Option<Arc<Versions>> = stored(draft, &keys::contracts())?;
-    let mut versions = versions.map(Arc::unwrap_or_clone).unwrap_or_default();
+    let versions = versions.map(Arc::unwrap_or_clone).unwrap_or_default();
     let first = platform(draft)?.map_or(CONTRACTS_VERSION, |platform| platform.contracts);
     let (newest, from) = versions.versions.last().copied().unwrap_or((first, 0));
     if form.contracts != newest + 1 || form.from_height <= draft.at.height || form.from_height < from {
@@ -232,10 +241,7 @@ fn upgrade(draft: &mut Draft<'_>, form: &UpgradeForm) -> Result<(), Stop> {
             format!("the contracts are of version {newest}; the next is {}, from a height that is to come", newest + 1);
         return Err(Refused::new("contract.version", &[&form.contracts.to_string()], words).into());
     }
-    versions.versions.push((form.contracts, form.from_height));
-    draft.put_bytes(keys::contracts(), encode(&versions))?;
-    draft.happened("contracts.upgraded", "", &[&form.contracts.to_string(), &form.from_height.to_string()]);
-    Ok(())
+    Ok(versions)
 }
 
 fn refuse_faults(faults: &[Fault]) -> Stop {
@@ -267,9 +273,13 @@ pub(crate) fn administer(draft: &mut Draft<'_>, message: &Message) -> Result<Sta
     let payload = Value::parse(&payload).map_err(|error| Refused::new("payload.form", &[], error.to_string()))?;
     let proposal = Proposal { kind: kind.to_owned(), payload, signers: vec![author] };
     // It must be one that would take effect, or nobody need sign it; what it would change now is thrown away.
-    // A later version of the contracts stops a host that does not know it: for that, one signature of several is not enough.
+    // A later version of the contracts stops a host that does not know it: for that, one signature of several is not enough. But it
+    // says no more than its form has, since the others see it before they sign.
     if platform.threshold == 1 || proposal.payload.get("contracts").is_none() {
         take_effect(&mut draft.trial(), &proposal)?;
+    } else {
+        let form = proposal.payload.clone().read().map_err(not_its_form)?;
+        check_upgrade(&mut draft.trial(), &form)?;
     }
     settle(draft, &message.record.to_string(), proposal, platform.threshold)
 }
@@ -308,9 +318,12 @@ fn settle(draft: &mut Draft<'_>, record: &str, proposal: Proposal, threshold: u3
     Ok(Status::Accepted)
 }
 
+fn not_its_form(error: FormError) -> Stop {
+    Refused::new("payload.form", &[], format!("not its form: {error}")).into()
+}
+
 fn take_effect(draft: &mut Draft<'_>, proposal: &Proposal) -> Result<(), Stop> {
-    let form = |error: FormError| Stop::from(Refused::new("payload.form", &[], format!("not its form: {error}")));
-    let payload = proposal.payload.clone();
+    let (form, payload) = (not_its_form, proposal.payload.clone());
     match proposal.kind.as_str() {
         "registry" => {
             let entry: EntryForm = payload.read().map_err(form)?;

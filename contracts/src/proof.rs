@@ -250,6 +250,11 @@ impl OutcomeProof {
         if head.kind != annals::Kind::STATE_ROOT {
             return Err(wrong("the record is of another kind".to_owned()));
         }
+        // One ledger key may serve two ledgers, and who is appointed on one says nothing of what became of records on the other.
+        let of_record = receipt(&self.receipt, "the record's", vkey)?.receipt;
+        if of_record.head().map_err(|error| wrong(error.to_string()))?.ledger != head.ledger {
+            return Err(wrong("it stands in another ledger than the record".to_owned()));
+        }
         let record = StateRootRecord::parse(&payload).map_err(|error| wrong(error.to_string()))?;
         record.verify(vkey, head.ledger, &head.author).map_err(|error| wrong(error.to_string()))?;
         if record.height < self.list.height {

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 /// Bytes of a service's file at most.
 const FILE_SIZE_MAX: u64 = 1 << 20;
+/// Bytes of a service's definitions at most, each time that one is named: all of it goes into one record, but comments do not.
+const DEFINITIONS_SIZE_MAX: usize = 4 << 20;
 
 /// A service, as its files say it.
 #[derive(Clone, Debug)]
@@ -135,9 +137,16 @@ impl Service {
         const MANIFEST: &str = "service.toml";
         let manifest: Manifest =
             toml::from_str(&read(MANIFEST)?).map_err(|error| wrong(MANIFEST, error.to_string()))?;
-        let mut definitions = Vec::new();
+        let (mut definitions, mut size) = (Vec::new(), 0);
         for name in &manifest.definitions {
-            definitions.push(definition_value(name, &read(name)?)?);
+            let text = read(name)?;
+            // A value takes many times the memory of its text, and a line names a file again.
+            size += text.len();
+            if DEFINITIONS_SIZE_MAX < size {
+                let problem = format!("the definitions have more than {DEFINITIONS_SIZE_MAX} bytes from {name} on");
+                return Err(wrong(MANIFEST, problem));
+            }
+            definitions.push(definition_value(name, &text)?);
         }
         let mut entries = Vec::new();
         for entry in manifest.entries {

@@ -417,7 +417,7 @@ fn complete(
             .iter()
             .try_for_each(|officer| signing::check_scope(instance, step.compiled, step.act, officer))?;
     }
-    effects::follow(draft, step.compiled, instance)
+    effects::follow(draft, step.compiled, instance, done.event_ms)
 }
 
 /// Lets the deadlines of a case pass whose time has come, before anything else happens in it.

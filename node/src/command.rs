@@ -117,7 +117,7 @@ fn open_to_read(dir: &Path) -> Result<Opened, CommandError> {
     let error = match Ledger::open(dir, options) {
         Ok(ledger) => {
             if let Some((segment, from, to)) = ledger.torn_tail() {
-                eprintln!(
+                say!(
                     "annals: cut a torn tail in segment {segment}, bytes {from} to {to}; nothing in it was acknowledged"
                 );
             }
@@ -161,7 +161,7 @@ fn open_to_append(dir: &Path, accept_clock: bool) -> Result<Ledger, CommandError
 fn warn_of_device(ledger: &Ledger) {
     static SAID: Once = Once::new();
     if let Some(refusal) = ledger.device_refusal() {
-        SAID.call_once(|| eprintln!("annals: writing with {}, which is slower in a flood: {refusal}", ledger.device()));
+        SAID.call_once(|| say!("annals: writing with {}, which is slower in a flood: {refusal}", ledger.device()));
     }
 }
 

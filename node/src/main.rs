@@ -1,11 +1,19 @@
 //! The `annals` binary: parses the command line, runs one command, turns its result into an exit code.
 
+/// Says a line on standard error. Nobody may be there to be told any more: that is no reason to end in the middle of the work, as
+/// `eprintln!` does by a panic.
+macro_rules! say {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($words)*);
+    }};
+}
+
 mod command;
 mod exit;
 mod line;
 
 use clap::Parser as _;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -24,8 +32,7 @@ fn main() -> ExitCode {
     match command::run(line.command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            // Nobody may be there to be told any more; the code is.
-            let _ = writeln!(std::io::stderr(), "annals: {error}");
+            say!("annals: {error}");
             ExitCode::from(error.exit_code())
         }
     }

@@ -199,7 +199,7 @@ impl Core {
         }
         // What administrators do, or sign, may touch every case there is: it is tried for nobody who only says that he is one.
         if head.kind != CASE {
-            check_signature(&record)?;
+            verify(&record)?;
         }
         let salt = if head.is_salted() { annals::limits::SALT_SIZE } else { 0 };
         let payload = if head.is_bundle() { None } else { record.payload.get(salt..) };
@@ -225,13 +225,14 @@ impl Core {
 
     /// Answers a record that would be refused: one that was ordered before by what became of it then.
     fn refuse(&self, bytes: &[u8], record_id: &RecordId, refused: Refused) -> Result<Submitted, SubmitError> {
+        let record = Record::parse(bytes).map_err(Refusal::from)?;
+        // Nobody is blamed for what he did not sign, and who did not sign is told so: also of a head that was ordered, with a payload
+        // that was not.
+        verify(&record)?;
         if let Some(stored) = self.reader.find(record_id)? {
             let ack = Ack { seq: stored.seq(), height: stored.height() };
             return Ok(Submitted { ack, status: self.outcome_of(ack.seq)? });
         }
-        let record = Record::parse(bytes).map_err(Refusal::from)?;
-        // Nobody is blamed for what he did not sign, and who did not sign is told so.
-        check_signature(&record)?;
         if is_attempt(record.head.kind, &refused) {
             self.note_attempt(&record, record_id, &refused)?;
         }
@@ -283,9 +284,9 @@ impl Core {
     }
 }
 
-/// Whether a record's author signed it.
-fn check_signature(record: &Record<'_>) -> Result<(), Refusal> {
-    record.verify_content()?;
+/// Whether a record is what its author signed.
+fn verify(record: &Record<'_>) -> Result<(), Refusal> {
+    record.verify_content().map_err(Refusal::from)?;
     if record.holds() { Ok(()) } else { Err(Refusal::Signature) }
 }
 

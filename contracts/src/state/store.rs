@@ -97,6 +97,13 @@ pub(super) fn not_understood(path: &Path, error: StateError) -> StateError {
     StateError::Damaged { path: path.to_owned(), what }
 }
 
+/// Runs what reads or writes the store. It trusts a file unless it is told to check it, and panics at some of what no store has
+/// written; what contracts panic at is a refusal, and what a disk has spoiled must never be one.
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, StateError>) -> Result<T, StateError> {
+    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    done.unwrap_or(Err(StateError::Missing("pages that can be read")))
+}
+
 /// Puts the sentinel and the format in a new store.
 pub(super) fn prepare(database: &Database) -> Result<(), StateError> {
     let write = database.begin_write().map_err(StateError::store)?;
@@ -274,6 +281,10 @@ impl Snapshot {
 
     /// Where a path stands.
     pub(super) fn find(&self, path: &Hash) -> Result<Found, StateError> {
+        guarded(|| self.find_stored(path))
+    }
+
+    fn find_stored(&self, path: &Hash) -> Result<Found, StateError> {
         let mut cursor = self.keys.lower_bound(Bound::Included(path)).map_err(StateError::store)?;
         let previous =
             cursor.peek_prev().map_err(StateError::store)?.map(|(path, index)| (*path.value(), index.value()));
@@ -288,24 +299,28 @@ impl Snapshot {
 
     /// A leaf whose place is known.
     pub(super) fn leaf(&self, index: u64, next: Hash) -> Result<Leaf, StateError> {
-        let row = self.leaves.get(index).map_err(StateError::store)?.ok_or(StateError::Missing("a leaf"))?;
-        Leaf::decode(index, next, row.value()).ok_or(StateError::Missing("a leaf that can be read"))
+        guarded(|| {
+            let row = self.leaves.get(index).map_err(StateError::store)?.ok_or(StateError::Missing("a leaf"))?;
+            Leaf::decode(index, next, row.value()).ok_or(StateError::Missing("a leaf that can be read"))
+        })
     }
 
     /// A tile of the tree.
     pub(super) fn tile(&self, id: TileId) -> Result<Arc<Tile>, StateError> {
-        let row = self.tiles.get(id.key()).map_err(StateError::store)?.ok_or(StateError::Missing("a tile"))?;
-        Ok(Arc::new(Tile::from_bytes(row.value())))
+        guarded(|| {
+            let row = self.tiles.get(id.key()).map_err(StateError::store)?.ok_or(StateError::Missing("a tile"))?;
+            Ok(Arc::new(Tile::from_bytes(row.value())))
+        })
     }
 
     /// The root that a block left.
     pub(super) fn root_at(&self, height: u64) -> Result<Option<StateRoot>, StateError> {
-        Ok(self.roots.get(height).map_err(StateError::store)?.and_then(|row| decode_root(row.value())))
+        guarded(|| Ok(self.roots.get(height).map_err(StateError::store)?.and_then(|row| decode_root(row.value()))))
     }
 
     /// A row of the host's.
     pub(super) fn row(&self, key: &[u8]) -> Result<Option<Arc<[u8]>>, StateError> {
-        Ok(self.rows.get(key).map_err(StateError::store)?.map(|row| row.value().into()))
+        guarded(|| Ok(self.rows.get(key).map_err(StateError::store)?.map(|row| row.value().into())))
     }
 
     /// The host's rows in a range.
@@ -314,11 +329,13 @@ impl Snapshot {
         from: &[u8],
         to: &[u8],
     ) -> Result<impl Iterator<Item = Result<Row, StateError>>, StateError> {
-        let range = self.rows.range::<&[u8]>(from..to).map_err(StateError::store)?;
-        Ok(range.map(|row| {
+        let mut range = guarded(|| self.rows.range::<&[u8]>(from..to).map_err(StateError::store))?;
+        let mut next = move || -> Result<Option<Row>, StateError> {
+            let Some(row) = range.next() else { return Ok(None) };
             let (key, value) = row.map_err(StateError::store)?;
-            Ok((key.value().to_vec(), value.value().to_vec()))
-        }))
+            Ok(Some((key.value().to_vec(), value.value().to_vec())))
+        };
+        Ok(std::iter::from_fn(move || guarded(&mut next).transpose()))
     }
 }
 

@@ -126,6 +126,32 @@ fn check_key(state: &State, naive: &Naive, key: &[u8]) {
     assert_eq!(path, audit(&naive.leaves(), index), "as the RFC makes it");
 }
 
+/// A page that a disk spoiled shows when it is read: as an error, never as a panic, of which contracts would make a refusal.
+#[test]
+fn what_a_damaged_file_holds_is_read_or_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, damaged) = (directory.path().join("state"), directory.path().join("damaged"));
+    let (mut writer, _) = filled(&path);
+    writer.commit().unwrap();
+    drop(writer);
+    let bytes = std::fs::read(&path).unwrap();
+    let pages = (4096..bytes.len()).step_by(4096).flat_map(|page| [page, page + 2, page + 9, page + 40]);
+    for at in pages {
+        let mut altered = bytes.clone();
+        altered[at] ^= 0x55;
+        std::fs::write(&damaged, altered).unwrap();
+        let Ok(mut writer) = StateWriter::open(&damaged, &small()) else { continue };
+        let state = writer.reader();
+        for number in 0..64 {
+            let _ = (state.get(&key(number)), state.prove(&key(number)), state.root_at(u64::from(number)));
+        }
+        let _ = (state.row(b"row"), state.rows(b"", b"z", usize::MAX));
+        let next = Changes::from([(key(7), Some(b"x".to_vec())), (key(60_000), Some(b"y".to_vec()))]);
+        let height = state.applied().height + 1;
+        let _ = (writer.apply(block(height, next)), writer.commit());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -26,8 +26,20 @@ use std::sync::Arc;
 /// gets large, and before it closes. Readers that outlive it are told [`StateError::Closed`] for what isn't in memory.
 pub struct StateWriter {
     shared: Arc<Shared>,
-    database: Database,
+    /// The store; none once it is closed, in dropping.
+    database: Option<Database>,
     quick_open: bool,
+}
+
+impl Drop for StateWriter {
+    fn drop(&mut self) {
+        // A store that panicked over damage panics again as it closes, and nothing of it is wanted any more.
+        let database = self.database.take();
+        let _ = store::guarded(|| {
+            drop(database);
+            Ok(())
+        });
+    }
 }
 
 impl StateWriter {
@@ -68,7 +80,7 @@ impl StateWriter {
         }
         let view = View::of(snapshot, applied, leaf_count);
         let shared = Arc::new(Shared::new(view, options, path.map(Path::to_owned)));
-        Ok(Self { shared, database, quick_open: options.quick_open })
+        Ok(Self { shared, database: Some(database), quick_open: options.quick_open })
     }
 
     /// A way to look at the state.
@@ -124,8 +136,11 @@ impl StateWriter {
         if view.roots.is_empty() {
             return Ok(());
         }
-        store::write(&self.database, &view, self.quick_open)?;
-        let (snapshot, applied, leaf_count) = Snapshot::take(&self.database)?;
+        let database = self.database.as_ref().ok_or(StateError::Closed)?;
+        let (snapshot, applied, leaf_count) = store::guarded(|| {
+            store::write(database, &view, self.quick_open)?;
+            Snapshot::take(database)
+        })?;
         self.shared.keep(&view);
         drop(view);
         let after = View::of(snapshot, applied, leaf_count);

@@ -70,7 +70,7 @@ pub(super) fn apply(
         periods::extend(draft, instance, compiled, &extension.deadline, extension.days)?;
     }
     instance.suspended = rule.effects.suspend || instance.suspended && !rule.effects.resume;
-    periods::settle(draft, instance, compiled)?;
+    periods::settle(draft, instance, compiled, done.event_ms)?;
     if compiled.is_final(&instance.state) && !compiled.is_final(&from) {
         periods::end_all(draft, instance, compiled)?;
         draft.happened("case.closed", &case, &[&instance.state]);
@@ -156,8 +156,13 @@ fn complete_task(draft: &mut Draft<'_>, instance: &mut Instance, name: &str) -> 
     Ok(())
 }
 
-/// Does the transitions whose guards hold now, one after the other.
-pub(super) fn follow(draft: &mut Draft<'_>, compiled: &Compiled, instance: &mut Instance) -> Result<(), Stop> {
+/// Does the transitions whose guards hold now, one after the other; as the law counts, when that happened which they follow.
+pub(super) fn follow(
+    draft: &mut Draft<'_>,
+    compiled: &Compiled,
+    instance: &mut Instance,
+    event_ms: i64,
+) -> Result<(), Stop> {
     for _ in 0..FOLLOWING_MAX {
         let mut next = None;
         for transition in compiled.automatic() {
@@ -166,8 +171,7 @@ pub(super) fn follow(draft: &mut Draft<'_>, compiled: &Compiled, instance: &mut 
             }
         }
         let Some(transition) = next else { return Ok(()) };
-        let now = draft.at.time_ms;
-        by_itself(draft, compiled, transition, instance, now)?;
+        by_itself(draft, compiled, transition, instance, event_ms)?;
     }
     let words = format!(
         "more than {FOLLOWING_MAX} steps follow by themselves; the definition's automatic transitions go in a circle"
@@ -273,7 +277,7 @@ fn turn_by_itself(
     // What waits for a signature waits for a state that is no more.
     lapse(draft, instance)?;
     by_itself(draft, compiled, transition, instance, event_ms)?;
-    follow(draft, compiled, instance)
+    follow(draft, compiled, instance, event_ms)
 }
 
 /// Lets an act lapse that waits for signatures.

@@ -195,8 +195,14 @@ pub(super) fn extend(
     Ok(())
 }
 
-/// Lets periods stand still that do so in the case's state, and those go on that do not any more: what was left counts from today.
-pub(super) fn settle(draft: &mut Draft<'_>, instance: &mut Instance, compiled: &Compiled) -> Result<(), Stop> {
+/// Lets periods stand still that do so in the case's state, and those go on that do not any more: what was left counts from the day
+/// of the event, which is over when a block marks that a deadline has passed.
+pub(super) fn settle(
+    draft: &mut Draft<'_>,
+    instance: &mut Instance,
+    compiled: &Compiled,
+    event_ms: i64,
+) -> Result<(), Stop> {
     let (key, mut counting) = (instance.key(), None);
     for deadline in &compiled.definition().deadlines {
         let stands = instance.suspended && deadline.pauses || deadline.pauses_in.contains(&instance.state);
@@ -207,12 +213,12 @@ pub(super) fn settle(draft: &mut Draft<'_>, instance: &mut Instance, compiled: &
             Some(counting) => counting,
             none => none.insert(Counting::of(draft, compiled.definition())?),
         };
-        let (today, due) = (counting.day(draft.at.time_ms), Due::Deadline(&deadline.name));
+        let (event, due) = (counting.day(event_ms), Due::Deadline(&deadline.name));
         if stands {
             unwatch(draft, &key, due, period)?;
-            period.left = Some(counting.left(today, period.at, deadline.unit));
+            period.left = Some(counting.left(event, period.at, deadline.unit));
         } else {
-            counting.go_on(period, today, deadline.unit);
+            counting.go_on(period, event, deadline.unit);
             watch(draft, &key, due, period)?;
         }
     }

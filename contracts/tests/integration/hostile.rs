@@ -399,23 +399,6 @@ fn what_a_case_holds_fits_its_fields() {
     assert_eq!(desk.act("ann", &Act { data: fee(900), ..file("1") }).1.unwrap(), Status::Accepted);
 }
 
-/// Trying what administrators do may take long: nobody has it done in their name.
-#[test]
-fn what_an_administrator_did_not_sign_is_not_tried() {
-    let mut desk = Desk::new();
-    let holidays = Value::map([("holidays", Value::List(vec![])), ("workdays", Value::List(vec![]))]);
-    let calendar = EntryForm { version: 2, ..entry("calendar", "cn", holidays) };
-    let record = desk.sign("root", REGISTRY, &encode(&calendar));
-    desk.platform.precheck(record.bytes()).unwrap();
-    let mut forged = record.bytes().to_vec();
-    // The signature's last bytes are those of the record's head.
-    let end = annals::limits::HEAD_SIZE;
-    forged[end - 8] ^= 1;
-    let (before, tried) = (desk.platform.applied(), desk.platform.precheck(&forged));
-    assert_eq!(tried.unwrap_err().code(), "record.signature");
-    assert_eq!(desk.platform.applied(), before);
-}
-
 /// Periods are counted by it as long as there are any.
 #[test]
 fn a_calendar_holds_for_ever() {
@@ -431,4 +414,16 @@ fn a_calendar_holds_for_ever() {
         assert_eq!(desk.order_code("root", REGISTRY, &encode(&wrong)), "registry.form");
     }
     assert_eq!(desk.order_code("root", REGISTRY, &encode(&calendar)), "");
+}
+
+/// A small folder that names a large file many times takes no memory for each.
+#[test]
+fn a_service_that_names_a_file_again_and_again_is_refused() {
+    let names = ["\"large.toml\""; 4096].join(",");
+    let manifest = crate::desk::SERVICE.replace("\"permit.toml\"", &names);
+    let large = format!("list = [{}0]", "0,".repeat(1 << 18));
+    let files = [("service.toml", manifest.as_str()), ("large.toml", &large)];
+    let error = annals_contracts::Service::of(&files).unwrap_err();
+    assert_eq!(error.code(), "service.form");
+    assert!(error.to_string().contains("4194304 bytes"), "{error}");
 }

@@ -83,6 +83,37 @@ fn who_did_not_sign_is_told_what_is_wrong() {
         assert_eq!(desk.platform.submit(&mut appender, &flipped(at)).unwrap_err().code(), code);
     }
     assert_eq!(desk.platform.ledger().reader().next_seq(), next_seq, "nobody is blamed for it");
+    let ordered = desk.sign("ann", annals_contracts::message::CASE, &file("1").encode());
+    assert_eq!(desk.send(&ordered).unwrap(), Status::Accepted);
+    let mut other = ordered.bytes().to_vec();
+    let last = other.len() - 2;
+    other[last] ^= 1;
+    assert_eq!(
+        desk.platform.submit(&mut appender, &other).unwrap_err().code(),
+        "content.hash",
+        "that one was not accepted"
+    );
+}
+
+/// Everybody knows an administrator's key, and what he may put takes longer the larger the platform is.
+#[test]
+fn nothing_is_tried_for_who_only_names_an_administrator() {
+    let mut desk = Desk::founded(crate::desk::DEFINITION, &["one", "two"], 2);
+    let days = || Value::List(Vec::new());
+    let data = Value::map([("holidays", days()), ("workdays", days())]);
+    let form = annals_contracts::message::EntryForm { version: 2, ..crate::desk::entry("calendar", "cn", data) };
+    let payload = annals_contracts::message::encode(&form);
+    let proposed = desk.sign("one", annals_contracts::message::REGISTRY, &payload);
+    assert!(desk.platform.precheck(proposed.bytes()).is_ok());
+    assert_eq!(desk.send(&proposed).unwrap(), Status::Waiting(1));
+    let again = desk.sign("one", annals_contracts::message::REGISTRY, &payload);
+    let last = desk.sign("two", annals::Kind::COUNTERSIGN, proposed.record_id().as_bytes());
+    for record in [again, last] {
+        let mut forged = record.bytes().to_vec();
+        forged[191] ^= 1;
+        assert_eq!(desk.platform.precheck(&forged).unwrap_err().code(), "record.signature");
+        assert!(desk.platform.precheck(record.bytes()).is_ok());
+    }
 }
 
 #[test]
@@ -141,4 +172,21 @@ fn a_host_stops_where_it_does_not_know_the_contracts() {
         Err(SubmitError::Platform(PlatformError::Host(HostError::Version { needed: 2 }))) => {}
         other => panic!("{other:?}"),
     }
+}
+
+/// What waits is shown to those who are to sign it: an upgrade that isn't tried says no more than its form has.
+#[test]
+fn an_upgrade_that_could_never_hold_is_not_proposed() {
+    use annals_contracts::message::DEFINITION;
+    let mut desk = Desk::founded(crate::desk::DEFINITION, &["one", "two"], 2);
+    for (payload, code) in [
+        (r#"{"contracts":2,"definition":{"name":"permit\u001b[2J","version":2},"from_height":9}"#, "payload.form"),
+        (r#"{"contracts":"2, as agreed","from_height":9}"#, "payload.form"),
+        (r#"{"contracts":2,"from_height":1}"#, "contract.version"),
+        (r#"{"contracts":3,"from_height":9}"#, "contract.version"),
+    ] {
+        assert_eq!(desk.order_code("one", DEFINITION, payload.as_bytes()), code, "{payload}");
+    }
+    assert_eq!(desk.platform.proposals().unwrap().len(), 0);
+    desk.replays();
 }

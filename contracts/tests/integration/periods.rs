@@ -242,3 +242,50 @@ fn a_period_that_stood_still_keeps_its_days_when_the_calendar_changes() {
     assert_eq!(events(&desk, "deadline.moved").len(), 1);
     desk.replays();
 }
+
+/// A period that stands still from the end of another on keeps the days it had then, whenever a block marked that the other ended.
+#[test]
+fn a_period_that_a_deadline_stops_loses_no_day() {
+    let part = r#"
+[[state]]
+name = "resting"
+label = { zh = "停", en = "Resting" }
+[[transition]]
+name = "rest"
+label = { zh = "停", en = "Rest" }
+trigger = "deadline"
+from = ["filed"]
+to = "resting"
+[[transition]]
+name = "wake"
+label = { zh = "醒", en = "Wake" }
+from = ["resting"]
+to = "filed"
+signers = [{ role = "officer" }]
+[[deadline]]
+name = "ripening"
+label = { zh = "熟", en = "ripen" }
+article = "Article 1"
+days = 1
+unit = "calendar"
+starts_on = ["file"]
+act = "rest"
+[[deadline]]
+name = "answering"
+label = { zh = "答", en = "answer" }
+article = "Article 2"
+days = 10
+unit = "calendar"
+starts_on = ["file"]
+pauses_in = ["resting"]
+"#;
+    for marked in [2, 5, 30] {
+        let mut desk = Desk::with(&crate::hostile::definition_with(part));
+        desk.act("ann", &file("1")).1.unwrap();
+        desk.set_day(marked);
+        desk.platform.tick().unwrap();
+        let answering = desk.platform.case("A", "1").unwrap().unwrap().due["answering"].clone();
+        assert_eq!((answering.left, answering.passed), (Some(9), false), "marked on day {marked}");
+        desk.replays();
+    }
+}

@@ -41,7 +41,7 @@ pub(crate) fn run(append: &Append) -> Result<u8, CommandError> {
     };
     closed?;
     if 0 < refused {
-        eprintln!("annals: {refused} of the input refused; the rest is recorded");
+        say!("annals: {refused} of the input refused; the rest is recorded");
     }
     Ok(if refused == 0 { 0 } else { NEGATIVE })
 }
@@ -215,9 +215,9 @@ impl<'a> Run<'a> {
         self.refused += 1;
         let what = self.what(line, line);
         match bad {
-            Read1::Failed(error) => eprintln!("annals: {what}: {error}"),
+            Read1::Failed(error) => say!("annals: {what}: {error}"),
             Read1::TooLarge | Read1::Content(_) => {
-                eprintln!("annals: {what}: larger than {CONTENT_SIZE_MAX} bytes; split it, or record its hash");
+                say!("annals: {what}: larger than {CONTENT_SIZE_MAX} bytes; split it, or record its hash");
             }
         }
     }
@@ -331,7 +331,7 @@ impl<'a> Run<'a> {
             }
             Err(refusal) if refusal.fault() == Fault::Record => {
                 self.refused += unit.last - unit.first + 1;
-                eprintln!("annals: {}: {refusal} ({})", self.what(unit.first, unit.last), refusal.code());
+                say!("annals: {}: {refusal} ({})", self.what(unit.first, unit.last), refusal.code());
                 Ok(Some(Stopped))
             }
             Err(refusal) => {

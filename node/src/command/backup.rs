@@ -42,7 +42,7 @@ pub(crate) fn back_up(dir: &Path, out: &Path, as_json: bool) -> Result<u8, Comma
         report.checkpoint.size,
         report.checkpoint.root
     )?;
-    eprintln!("annals: the ledger key is not part of it; keep a copy of that elsewhere");
+    say!("annals: the ledger key is not part of it; keep a copy of that elsewhere");
     Ok(0)
 }
 
@@ -75,8 +75,8 @@ pub(crate) fn restore(restore: &Restore) -> Result<u8, CommandError> {
     }
     let dir = dir.display();
     match report.reopened.first() {
-        Some(seq) => eprintln!("annals: {dir} goes on; record {seq} says from where"),
-        None => eprintln!(
+        Some(seq) => say!("annals: {dir} goes on; record {seq} says from where"),
+        None => say!(
             "annals: {dir} is read-only; go on with `annals reopen {dir} --continue-after CHECKPOINT`, the newest that anybody holds"
         ),
     }

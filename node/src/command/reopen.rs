@@ -34,12 +34,9 @@ fn tell(ledger: &Ledger) -> Result<(), CommandError> {
         writeln!(out, "{receipt}")?;
     }
     if ledger.reopened().is_empty() {
-        eprintln!(
-            "annals: {} is no copy: nothing to go on from; it agrees with the checkpoint",
-            ledger.path().display()
-        );
+        say!("annals: {} is no copy: nothing to go on from; it agrees with the checkpoint", ledger.path().display());
     } else {
-        eprintln!("annals: {} goes on; the receipt above names the checkpoint", ledger.path().display());
+        say!("annals: {} goes on; the receipt above names the checkpoint", ledger.path().display());
     }
     Ok(())
 }

@@ -64,6 +64,20 @@ impl Desk {
     fn tell(&mut self, record: RecordId, submitted: &Submitted, what: &str) -> Result<(), CommandError> {
         let Submitted { ack, status, .. } = submitted;
         let receipt = self.platform.reader().prove_json(ack.seq, None)?.encode().map_err(CommandError::Encode)?;
+        // Said first: who can't be handed the receipt learns that the record stands all the same.
+        let seq = ack.seq;
+        match status {
+            Status::Accepted => say!("annals: accepted at seq {seq}: {what}"),
+            Status::Waiting(count) => {
+                let signatures = if *count == 1 { "signature" } else { "signatures" };
+                say!("annals: ordered at seq {seq}, waiting for {count} more {signatures}: {what}");
+                self.waiting.push(record);
+            }
+            Status::Refused(refused) => {
+                say!("annals: ordered at seq {seq} and refused ({}): {refused}", refused.code);
+                self.refused = true;
+            }
+        }
         let mut out = std::io::stdout().lock();
         if self.as_json {
             let receipt: Json = serde_json::from_str(&receipt).unwrap_or_default();
@@ -71,19 +85,6 @@ impl Desk {
             writeln!(out, "{}", json!({ "outcome": outcome, "receipt": receipt }))?;
         } else {
             writeln!(out, "{receipt}")?;
-        }
-        let seq = ack.seq;
-        match status {
-            Status::Accepted => eprintln!("annals: accepted at seq {seq}: {what}"),
-            Status::Waiting(count) => {
-                let signatures = if *count == 1 { "signature" } else { "signatures" };
-                eprintln!("annals: ordered at seq {seq}, waiting for {count} more {signatures}: {what}");
-                self.waiting.push(record);
-            }
-            Status::Refused(refused) => {
-                eprintln!("annals: ordered at seq {seq} and refused ({}): {refused}", refused.code);
-                self.refused = true;
-            }
         }
         Ok(())
     }
@@ -99,7 +100,7 @@ impl Desk {
         if !self.waiting.is_empty() {
             let records: Vec<_> = self.waiting.iter().map(ToString::to_string).collect();
             let (dir, records) = (shell_word(&self.dir), records.join(" "));
-            eprintln!("annals: the next signer runs:\n  annals {command} sign {dir} --key KEYFILE {records}");
+            say!("annals: the next signer runs:\n  annals {command} sign {dir} --key KEYFILE {records}");
         }
     }
 

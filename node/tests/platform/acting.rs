@@ -210,3 +210,22 @@ fn register_in(platform: &Platform, town: &Town) {
     };
     send("li", CASE, &act.encode());
 }
+
+/// Whoever closes a stream early, `head` or a terminal that is gone, changes nothing of what was done, nor of what is told of it.
+#[test]
+fn an_act_is_done_though_nobody_listens() {
+    let town = Town::new();
+    town.write("clue.json", CLUE.as_bytes());
+    let submit = |case: &str| {
+        town.command(&["case", "submit", "city", "--key", "li.key", "register", case, "--data", "clue.json"])
+    };
+    let nobody = || std::io::pipe().unwrap().1;
+    let said = submit("SJ/1").stderr(nobody()).output().unwrap();
+    assert_eq!((said.status.code(), said.stdout.is_empty()), (Some(0), false), "the receipt is handed out");
+    assert_eq!(town.show("SJ/1")["state"], "registered");
+    let said = submit("SJ/2").stdout(nobody()).output().unwrap();
+    let words = String::from_utf8_lossy(&said.stderr);
+    assert_eq!(said.status.code(), Some(74), "{words}");
+    assert!(words.contains("accepted at seq") && words.contains("standard output"), "{words}");
+    assert_eq!(town.show("SJ/2")["state"], "registered");
+}

@@ -100,7 +100,7 @@ fn overloaded(rig: &mut Rig) -> Result<Outcome, CommandError> {
     let mean = mean(&tally.refusal_ns);
     let kept = ratio(tally.records_per_s(), saturation);
     if saturation + saturation / 20 < tally.records_per_s() {
-        eprintln!(
+        say!(
             "annals: more was taken in the overload than in what was measured as saturation; measure on an idle machine"
         );
     }

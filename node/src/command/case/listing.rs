@@ -57,7 +57,7 @@ pub(super) fn list(list: &CaseList) -> Result<u8, CommandError> {
         if table.is_empty() { writeln!(out, "没有案件 no cases")? } else { table.write(&mut out)? }
     }
     if let Some(last) = found.last().filter(|_| more) {
-        eprintln!("annals: there are more; go on with --after {}", last.name());
+        say!("annals: there are more; go on with --after {}", last.name());
     }
     Ok(0)
 }
@@ -184,7 +184,7 @@ pub(super) fn trace(view: &View, case: &str, as_json: bool) -> Result<u8, Comman
         }
     }
     if TRACE_MAX <= lines.len() {
-        eprintln!("annals: the trace ends here, at {TRACE_MAX} acts; trace the cases it names");
+        say!("annals: the trace ends here, at {TRACE_MAX} acts; trace the cases it names");
     }
     Ok(0)
 }

@@ -97,12 +97,12 @@ fn tell_case(view: &View, case: &str) -> Result<(), CommandError> {
     let Some(instance) = view.case(agency, number)? else { return Ok(()) };
     let compiled = view.definition_of(&instance)?;
     if !instance.state.is_empty() {
-        eprintln!("annals: {case} is in {} ({})", compiled.state_label(&instance.state), instance.state);
+        say!("annals: {case} is in {} ({})", compiled.state_label(&instance.state), instance.state);
     }
     let missing = view.missing_signers(&instance)?;
     if !missing.is_empty() {
         let roles: Vec<_> = missing.iter().map(|rule| super::role_name(&compiled, &rule.role)).collect();
-        eprintln!("annals: must sign still: {}", roles.join(", "));
+        say!("annals: must sign still: {}", roles.join(", "));
     }
     Ok(())
 }

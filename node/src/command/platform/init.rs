@@ -26,12 +26,12 @@ pub(super) fn run(init: &PlatformInit) -> Result<u8, CommandError> {
     let vkey = platform.ledger().vkey().to_string();
     platform.close()?;
     writeln!(std::io::stdout(), "{vkey}")?;
-    eprintln!(
+    say!(
         "annals: made a platform in {} for {label}; {threshold} of {count} administrators sign; the line above is its vkey: publish it",
         init.dir.display()
     );
     if init.development {
-        eprintln!("annals: for development: do not keep records in it that count");
+        say!("annals: for development: do not keep records in it that count");
     }
     Ok(0)
 }
