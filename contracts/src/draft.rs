@@ -108,10 +108,13 @@ impl<'a> Draft<'a> {
     /// The value of a key.
     pub(crate) fn get(&mut self, key: &[u8]) -> Result<Option<Arc<[u8]>>, Stop> {
         self.spend(ACCESS_STEPS)?;
-        match self.own.values.get(key).or_else(|| self.block.values.get(key)) {
-            Some(changed) => Ok(changed.clone()),
-            None => Ok(self.state.get(key)?),
-        }
+        let found = match self.own.values.get(key).or_else(|| self.block.values.get(key)) {
+            Some(changed) => changed.clone(),
+            None => self.state.get(key)?,
+        };
+        // Reading it into its form takes as long as it is large.
+        self.spend(steps_of(found.as_deref().unwrap_or_default()))?;
+        Ok(found)
     }
 
     /// The value of a key, decoded; decoding is not done twice.
@@ -179,7 +182,7 @@ impl<'a> Draft<'a> {
     /// Sets the value of a key to the encoding of one.
     pub(crate) fn put_bytes(&mut self, key: Vec<u8>, value: impl Into<Arc<[u8]>>) -> Result<(), Stop> {
         let value = value.into();
-        self.spend(ACCESS_STEPS + u32::try_from(value.len() / 64).unwrap_or(u32::MAX))?;
+        self.spend(ACCESS_STEPS + steps_of(&value))?;
         check_size(&key, &value)?;
         self.own.values.insert(key, Some(value));
         Ok(())
@@ -213,6 +216,11 @@ impl<'a> Draft<'a> {
         let about = about.iter().map(|item| shortened_name(item)).collect();
         self.own.events.push(Event { name, case: case.to_owned(), about });
     }
+}
+
+/// Steps that a value costs beside its access.
+fn steps_of(value: &[u8]) -> u32 {
+    u32::try_from(value.len() / 64).unwrap_or(u32::MAX)
 }
 
 /// What stands under a key, read into its type.

@@ -139,6 +139,9 @@ impl Service {
             toml::from_str(&read(MANIFEST)?).map_err(|error| wrong(MANIFEST, error.to_string()))?;
         let (mut definitions, mut size) = (Vec::new(), 0);
         for name in &manifest.definitions {
+            if Path::new(name).file_name() != Some(std::ffi::OsStr::new(name)) {
+                return Err(wrong(MANIFEST, format!("definition {name:?}: name a file that lies beside it")));
+            }
             let text = read(name)?;
             // A value takes many times the memory of its text, and a line names a file again.
             size += text.len();

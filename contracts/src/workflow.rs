@@ -16,7 +16,7 @@ pub use instance::{Instance, Late, OpenTask, Pending, Period};
 use crate::days::{DAY_MS, Day};
 use crate::definition::{Compiled, CompiledTransition, SignerRule, Trigger};
 use crate::deployed::{StoredDefinition, Versions};
-use crate::draft::{Draft, Stop, damaged, over_budget, stored};
+use crate::draft::{ACCESS_STEPS, Draft, STEPS_MAX, Stop, damaged, over_budget, stored};
 use crate::guard::{Budget, Guard, GuardError};
 use crate::keys;
 use crate::message::{Act, AttachedForm, Message};
@@ -32,7 +32,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Steps that following a calendar's change may take for one case.
-const RECOUNT_STEPS: u32 = crate::draft::STEPS_MAX;
+const RECOUNT_STEPS: u32 = STEPS_MAX;
 /// How long an act may wait for signatures before somebody else may ask for another.
 const PENDING_MAX_MS: i64 = 7 * DAY_MS;
 /// Rows of deadlines that are read at a time.
@@ -49,13 +49,15 @@ struct Step<'a> {
 
 /// The compiled version of a definition.
 pub(crate) fn compiled(draft: &mut Draft<'_>, name: &str, version: u64) -> Result<Arc<Compiled>, Stop> {
-    let key = keys::definition_version(name, version);
+    // Known or not, it costs the same, so that no cache decides on a budget.
+    draft.spend(ACCESS_STEPS)?;
     if let Some(known) = draft.library().find(name, version) {
-        // What is known costs as much as what is read, so that no cache decides on a budget.
-        draft.spend(crate::draft::ACCESS_STEPS)?;
         return Ok(known);
     }
+    let key = keys::definition_version(name, version);
+    let left = std::mem::replace(&mut draft.budget, Budget::new(STEPS_MAX));
     let Some(stored) = stored::<StoredDefinition>(draft, &key)? else { return Err(damaged(&key, "is missing")) };
+    draft.budget = left;
     let fresh = Arc::new(stored.compile().map_err(|_| damaged(&key, "compiles no more"))?);
     draft.library().add(name, version, &fresh);
     Ok(fresh)
@@ -218,7 +220,8 @@ fn check_parents(draft: &mut Draft<'_>, needed: bool, instance: &Instance, act: 
     }
     for parent in &act.parents {
         let (case, number) = parent.rsplit_once('#').unwrap_or((parent, ""));
-        let number: u32 = number.parse().unwrap_or(0);
+        // As it is told, so that one act has one name.
+        let number: u32 = number.parse().ok().filter(|it: &u32| it.to_string() == number).unwrap_or(0);
         let acts = if case.is_empty() || case == instance.name() {
             instance.acts
         } else {
@@ -470,7 +473,7 @@ pub(crate) fn recount_calendar(draft: &mut Draft<'_>, calendar: &str) -> Result<
 pub(crate) fn is_secret(compiled: &Compiled, instance: &Instance) -> bool {
     let Some(guard) = compiled.secret_when() else { return false };
     let case = instance.value();
-    let shown = guard.evaluate(&[("case", &case)], &mut Budget::new(crate::draft::STEPS_MAX));
+    let shown = guard.evaluate(&[("case", &case)], &mut Budget::new(STEPS_MAX));
     shown.ok().and_then(|value| value.as_bool()) != Some(false)
 }
 

@@ -26,17 +26,22 @@ pub(super) fn missing<'a>(
 ) -> Result<Vec<&'a SignerRule>, Stop> {
     let definition = compiled.definition();
     let policy = policy::policy(draft, &definition.name)?;
+    let time_ms = draft.at.time_ms;
+    // Who signs in one role does so by what that role was granted, whatever other roles he has.
+    let is_granted = |rule: &SignerRule, officer: &Officer| {
+        policy.allows(&act.act, std::slice::from_ref(&rule.role), &officer.agency, time_ms)
+    };
     for (index, officer) in officers.iter().enumerate() {
         let earlier = officers.get(..index).unwrap_or_default();
         check_person(instance, officer, earlier)?;
         check_scope(instance, compiled, act, officer)?;
-        let places: Vec<_> = transition.rule.signers.iter().collect();
-        if !places.iter().any(|rule| fits(rule, instance, act, officer)) {
+        let mut fitting = transition.rule.signers.iter().filter(|rule| fits(rule, instance, act, officer)).peekable();
+        if fitting.peek().is_none() {
             return Err(misfit(transition, compiled, instance, act, officer).into());
         }
-        if !policy.allows(&act.act, &officer.roles, &officer.agency, draft.at.time_ms) {
+        if !fitting.any(|rule| is_granted(rule, officer)) {
             let words = format!(
-                "no grant lets {} of {} do {} {} now; an administrator grants it",
+                "no grant lets {} of {} do {} ({}) now; an administrator grants it",
                 officer.officer, officer.agency, transition.rule.label, act.act
             );
             return Err(Refused::new("policy.denied", &[&act.act, &officer.officer], words).into());
@@ -50,7 +55,7 @@ pub(super) fn missing<'a>(
     for officer in 0..officers.len() {
         if !seat(officer, &mut vec![false; places.len()], &mut taken, &|officer, place| {
             let (Some(officer), Some(rule)) = (officers.get(officer), places.get(place)) else { return false };
-            fits(rule, instance, act, officer)
+            fits(rule, instance, act, officer) && is_granted(rule, officer)
         }) {
             let name = officers.get(officer).map_or("", |officer| officer.officer.as_str());
             let words =
