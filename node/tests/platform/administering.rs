@@ -54,6 +54,15 @@ fn every_fault_of_a_service_is_told_and_nothing_made() {
         "{}",
         said.err
     );
+    // A single fault is told in the line that names what has it.
+    town.write("service/permit.toml", definition.replace("nowhere", "filed").replace("nobody", "officer").as_bytes());
+    town.run(&init).bad(1, &["\"permit\"", "state filed: nothing leads out"]);
+    town.write(
+        "service/service.toml",
+        b"name = \"permits\"\nlabel = { en = \"Permits\" }\ndefinitions = []\n\
+            [[entry]]\ntype = \"agency\"\nid = \"SJ\"\ndata = { title = \"SJ\" }\n",
+    );
+    town.run(&init).bad(1, &["entry agency SJ", "name"]);
     town.write("service/service.toml", b"name = \n");
     let said = town.run(&init);
     assert!(said.code == 1 && said.err.contains("service/service.toml"), "{}", said.err);
