@@ -93,6 +93,8 @@ fn mistakes_are_told_in_one_line_and_write_nothing() {
     submit("scene", "SJ/1", "--set begun=soon").bad(64, &["begun", "no moment"]);
     submit("scene", "SJ/1", "--set badges_shown=perhaps").bad(64, &["true or false"]);
     submit("evidence", "SJ/1", "--attach original").bad(64, &["NAME=FILE"]);
+    submit("evidence", "SJ/1", &format!("{evidence} --attach a/b=clue.json"))
+        .bad(1, &["payload.form", "\"a/b\"", "name"]);
     submit("evidence", "SJ/1", "--attach original=missing.pdf").bad(66, &["missing.pdf"]);
     submit("evidence", "SJ/1", "--data missing.json").bad(66, &["missing.json"]);
     submit("register", "SJ/9", "--data clue.json --prove clue.json").bad(73, &["clue.json"]);
