@@ -195,10 +195,8 @@ impl Core {
         if let Some(failure) = self.progress.failure() {
             return Err(PlatformError::from(failure).into());
         }
-        let salt = if head.is_salted() { annals::limits::SALT_SIZE } else { 0 };
-        let payload = if head.is_bundle() { None } else { record.payload.get(salt..) };
         let record_id = record.record_id();
-        let incoming = Incoming { kind: head.kind, record: record_id, author: head.author, payload };
+        let incoming = Incoming { kind: head.kind, record: record_id, author: head.author, payload: content(&record) };
         let applied = apply_record(self.ground(), &Layer::default(), self.now(), &incoming);
         let status = match applied {
             Ok((status, _)) => status,
@@ -246,8 +244,7 @@ impl Core {
         if !is_host || !line.counts(known, self.now().time_ms) {
             return Ok(());
         }
-        let salt = if record.head.is_salted() { annals::limits::SALT_SIZE } else { 0 };
-        let payload = record.payload.get(salt..).unwrap_or_default();
+        let payload = content(record).unwrap_or_default();
         let message = Message::read(record.head.kind, *record_id, record.head.author, payload);
         let case = match message.map(|message| message.body) {
             Ok(Body::Case(act)) => act.case,
@@ -278,6 +275,12 @@ impl Core {
         let list = block_list(&self.state, height)?;
         Ok((0..).zip(list).find(|(_, entry)| entry.get("seq") == wanted))
     }
+}
+
+/// A record's payload without its salt; none of a bundle, which no contract takes.
+fn content<'a>(record: &Record<'a>) -> Option<&'a [u8]> {
+    let salt = if record.head.is_salted() { annals::limits::SALT_SIZE } else { 0 };
+    if record.head.is_bundle() { None } else { record.payload.get(salt..) }
 }
 
 /// The status that a block's list keeps; none if it is none.
