@@ -71,6 +71,26 @@ fn every_fault_of_a_service_is_told_and_nothing_made() {
     assert!(!town.path().join("city").exists());
 }
 
+/// The smallest service, as `services/README.md` shows it, and its scenario.
+#[test]
+fn the_service_of_the_readme_is_taken_and_its_scenario_passes() {
+    let town = Town::empty();
+    assert_eq!(town.readme_service().len(), 3);
+    town.run(&[
+        "platform",
+        "init",
+        "try",
+        "--service",
+        "services/permit",
+        "--development",
+        "--admin",
+        &town.id("root"),
+    ])
+    .good();
+    let told = town.run(&words("scenario run services/permit")).good();
+    assert!(told.ends_with(" s\n") && told.contains("1 of 1 scenarios pass, 3 steps"), "{told}");
+}
+
 #[test]
 fn two_administrators_sign_and_files_may_leave_out_what_is_known() {
     let town = Town::empty();
