@@ -79,6 +79,7 @@ fn mistakes_are_told_in_one_line_and_write_nothing() {
     submit("nonsense", "SJ/1", "").bad(1, &["workflow.no_such_act", "possible now"]);
     submit("register", "SJ/1", "--data clue.json").bad(1, &["case.exists"]);
     submit("evidence", "SJ/9", evidence).bad(1, &["case.unknown", "SJ/9"]);
+    submit("regster", "SJ/9", "--data clue.json").bad(1, &["workflow.no_such_act", "possible now: register"]);
     submit("register", "SJ/9", "--data clue.json --definition nothing").bad(1, &["definition.unknown"]);
     submit("correct", "SJ/1", "--set wrong=a --set right=b --set reason=c").bad(1, &["workflow.parent_missing"]);
     submit("correct", "SJ/1", "--set wrong=a --set right=b --set reason=c --parent #9")
@@ -131,6 +132,44 @@ fn who_may_not_sign_is_told_so() {
     let evidence =
         ["--set", "kind=document", "--set", "title=a", "--set", "taken_from=b", "--attach", "original=clue.json"];
     town.submit("wang", "evidence", "SJ/1", &evidence).bad(1, &["signer.recused", "SJ-2"]);
+}
+
+/// The service of `services/README.md`, where two must sign what opens a case: what the first asked for and nobody else has signed
+/// is replaced when he asks again, and has begun nothing.
+#[test]
+fn an_opening_act_that_waits_is_replaced() {
+    let town = Town::empty();
+    let files = town.readme_service();
+    let one = "signers = [{ role = \"clerk\" }]";
+    let definition = &files["services/permit/permit.toml"];
+    assert!(definition.contains(one), "the README's service is another");
+    town.write("services/permit/permit.toml", definition.replace(one, &one.replace(" }", ", count = 2 }")).as_bytes());
+    town.run(&[
+        "platform",
+        "init",
+        "city",
+        "--service",
+        "services/permit",
+        "--development",
+        "--admin",
+        &town.id("root"),
+    ])
+    .good();
+    let mut entries = "[[entry]]\ntype = \"agency\"\nid = \"SJ\"\ndata = { name = \"SJ\" }\n".to_owned();
+    for (name, badge) in [("li", "SJ-1"), ("wang", "SJ-2")] {
+        town.key(name);
+        entries += &town.credential(name, badge, "clerk", "");
+    }
+    town.write("city.toml", entries.as_bytes());
+    town.run(&words("platform put city --key root.key --registry city.toml")).good();
+
+    let apply = |days: &str| town.submit("li", "apply", "SJ/1", &["--set", "applicant=a", "--set", days, "--json"]);
+    apply("days=1").good();
+    let shown = town.run(&words("case show city SJ/1")).good();
+    assert!(shown.contains("apply") && !shown.contains("nothing can be done"), "{shown}");
+    let record = apply("days=2").json()[0]["outcome"]["record"].as_str().unwrap().to_owned();
+    town.run(&["case", "sign", "city", "--key", "wang.key", &record]).good();
+    assert_eq!(town.show("SJ/1")["data"]["days"], 2);
 }
 
 /// Days of the deadline are counted from when the case was registered, which here was two months ago.
