@@ -92,6 +92,7 @@ fn mistakes_are_told_in_one_line_and_write_nothing() {
     submit("evidence", "SJ", "").bad(64, &["AGENCY/NUMBER"]);
     submit("evidence", "SJ/1", "--set title").bad(64, &["FIELD=VALUE"]);
     submit("scene", "SJ/1", "--set begun=soon").bad(64, &["begun", "no moment"]);
+    submit("register", "SJ/9", "--set party=a").bad(64, &["--set party=a", "NAME.FIELD=VALUE"]);
     submit("scene", "SJ/1", "--set badges_shown=perhaps").bad(64, &["true or false"]);
     submit("evidence", "SJ/1", "--attach original").bad(64, &["NAME=FILE"]);
     submit("evidence", "SJ/1", &format!("{evidence} --attach a/b=clue.json"))

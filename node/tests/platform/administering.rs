@@ -173,11 +173,16 @@ fn grants_and_procedures_are_put_and_misuse_is_told() {
     town.write("bad.json", b"{");
     town.write("bad.toml", b"type = \"agency\"\nid = \"SJ\"\nuntil = \"soon\"\n");
     town.write("odd.toml", b"type = \"agency\"\nid = \"SJ\"\nvalidity = 3\n");
+    town.write("new.toml", b"type = \"agency\"\nid = \"ZZ\"\nstatus = \"suspended\"\n");
     let put = |more: &str| town.run(&words(&format!("platform put city --key {more}")));
     put("root.key --registry entry.txt").bad(64, &[".json or .toml"]);
     put("root.key --registry bad.json").bad(1, &["bad.json"]);
     put("root.key --registry bad.toml").bad(1, &["until", "no moment"]);
-    put("root.key --registry odd.toml").bad(1, &["validity"]);
+    let said = put("root.key --registry odd.toml");
+    said.bad(1, &["odd.toml", "validity"]);
+    assert!(!said.err.contains("column"), "the place of a fault is one of a text that nobody wrote: {}", said.err);
+    put("root.key --registry new.toml").bad(1, &["new.toml", "no agency ZZ", "mend its type or id"]);
+    put("root.key --registry city.toml --from-height 900").bad(64, &["--from-height", "--definition"]);
     put("root.key --registry missing.toml").bad(66, &["missing.toml"]);
     put("missing.key --registry city.toml").bad(66, &["missing.key"]);
     put("li.key --registry city.toml").bad(1, &["registry.not_allowed"]);
