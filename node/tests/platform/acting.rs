@@ -209,7 +209,9 @@ fn what_comes_late_is_refused() {
     assert!(30 < overdue[0]["days"].as_i64().unwrap(), "{}", overdue[0]);
     let table = town.run(&words("case overdue city")).good();
     assert!(table.contains("核查和决定立案") && table.contains("未办 open"), "{table}");
-    assert_eq!(town.run(&words("case overdue city --agency XX")).good(), "没有逾期 nothing is overdue\n");
+    let unregistered = town.run(&words("case overdue city --agency XX"));
+    assert!(unregistered.err.contains("no agency XX is registered"), "{}", unregistered.err);
+    assert_eq!(unregistered.good(), "没有逾期 nothing is overdue\n");
     let shown = town.show("SJ/1");
     assert_eq!(shown["deadlines"][0]["standing"], "passed");
     let words = town.run(&words("case show city SJ/1")).good();
