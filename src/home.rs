@@ -45,7 +45,7 @@ pub enum HomeError {
     #[error("{} exists already and is not empty; a ledger is made in a place of its own", .0.display())]
     Exists(PathBuf),
     /// The directory is not there, or holds no ledger.
-    #[error("{} holds no ledger; make one with `annals init`", .0.display())]
+    #[error("{} holds no ledger; make one with `annals init`, or a platform with `annals platform init`", .0.display())]
     NoLedger(PathBuf),
     /// What should be a file is something else.
     #[error("{} is no file, but a directory, a pipe or a device; put the ledger's own file there", .0.display())]

@@ -119,8 +119,8 @@ pub(crate) fn begin(draft: &mut Draft<'_>, author: AuthorId, payload: &Value) ->
         put_registry_type(draft, registry)?;
     }
     for entry in &form.entries {
-        registry::check_form(draft, entry)?;
-        registry::put(draft, entry)?;
+        registry::check_form(draft, entry).map_err(|stop| of_entry(entry, stop))?;
+        registry::put(draft, entry).map_err(|stop| of_entry(entry, stop))?;
     }
     for grants in &form.grants {
         policy::put(draft, grants)?;
@@ -130,6 +130,17 @@ pub(crate) fn begin(draft: &mut Draft<'_>, author: AuthorId, payload: &Value) ->
     }
     draft.happened("platform.begun", "", &[&form.platform.service]);
     Ok(Status::Accepted)
+}
+
+/// Says which entry is refused: a platform's first record has many.
+fn of_entry(entry: &EntryForm, stop: Stop) -> Stop {
+    match stop {
+        Stop::Refused(refused) => {
+            let words = format!("entry {} {}: {}", entry.registry, entry.id, refused.words);
+            Refused { words, ..refused }.into()
+        }
+        Stop::Broken(error) => Stop::Broken(error),
+    }
 }
 
 fn put_registry_type(draft: &mut Draft<'_>, registry: &RegistryType) -> Result<(), Stop> {
@@ -143,12 +154,7 @@ fn put_registry_type(draft: &mut Draft<'_>, registry: &RegistryType) -> Result<(
     }
     if !faults.is_empty() {
         let lines: Vec<_> = faults.iter().map(|(field, problem)| format!("field {field}: {problem}")).collect();
-        return Err(refuse(format!(
-            "the registry {} has {} faults:\n  {}",
-            registry.name,
-            lines.len(),
-            lines.join("\n  ")
-        )));
+        return Err(refuse(fault_words(&format!("the registry {}", registry.name), &lines)));
     }
     draft.put_bytes(keys::registry_type(&registry.name), encode(registry))?;
     let mut names = registry_names(draft)?;
@@ -182,7 +188,8 @@ fn deploy(draft: &mut Draft<'_>, form: &DeployForm) -> Result<(), Stop> {
         calendars.push(id.to_owned());
     }
     let stored_definition = StoredDefinition { calendars, definition: form.definition.clone(), registries };
-    let compiled = stored_definition.compile().map_err(|faults| refuse_faults(&faults))?;
+    let named = form.definition.get("name").and_then(Value::as_text).unwrap_or_default();
+    let compiled = stored_definition.compile().map_err(|faults| refuse_faults(named, &faults))?;
     let (name, version) = (compiled.definition().name.clone(), compiled.definition().version);
     let versions: Option<Arc<Versions>> = stored(draft, &keys::definition(&name))?;
     let mut versions = versions.map(Arc::unwrap_or_clone).unwrap_or_default();
@@ -244,11 +251,18 @@ fn check_upgrade(draft: &mut Draft<'_>, form: &UpgradeForm) -> Result<Versions, 
     Ok(versions)
 }
 
-fn refuse_faults(faults: &[Fault]) -> Stop {
+fn refuse_faults(name: &str, faults: &[Fault]) -> Stop {
     let about: Vec<_> = faults.iter().map(|fault| fault.at.as_str()).collect();
     let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
-    let words = format!("the definition has {} faults:\n  {}", faults.len(), lines.join("\n  "));
-    Refused::new("definition.faults", &about, words).into()
+    Refused::new("definition.faults", &about, fault_words(&format!("the definition {name:?}"), &lines)).into()
+}
+
+/// Says what has faults, and all of them: a single one in the same line.
+fn fault_words(what: &str, faults: &[String]) -> String {
+    match faults {
+        [fault] => format!("{what} has a fault: {fault}"),
+        _ => format!("{what} has {} faults:\n  {}", faults.len(), faults.join("\n  ")),
+    }
 }
 
 /// Puts something as an administrator, or as an officer who manages a registry for his agency.

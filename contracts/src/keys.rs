@@ -8,6 +8,10 @@ use crate::value::Value;
 
 /// Bytes of an id at most, so that every key fits state.
 const ID_MAX: usize = 128;
+/// What an id is, for refusals.
+pub(crate) const ID_WORDS: &str =
+    "1 to 128 bytes (a Chinese character has 3) without / and #, spaces around them, and characters that can't be seen";
+const _: () = assert!(ID_MAX == 128, "ID_WORDS says so");
 
 /// Whether a character shows nothing of its own, or turns the direction of others (Unicode 16, the format characters and separators
 /// that are none of a script): two ids that differ in one look the same.
@@ -19,8 +23,8 @@ const fn is_invisible(letter: char) -> bool {
     )
 }
 
-/// Whether a text may be an id: no control character and none that can't be seen, no `/` and no `#`, which separate parts of a
-/// reference.
+/// Whether a text may be an id: 1 to 128 bytes, no control character and none that can't be seen, no space around them, no `/` and no
+/// `#`, which separate parts of a reference.
 pub fn is_id(id: &str) -> bool {
     let allowed = |letter: char| !letter.is_control() && !is_invisible(letter) && letter != '/' && letter != '#';
     !id.is_empty() && id.len() <= ID_MAX && id.chars().all(allowed) && id.trim() == id

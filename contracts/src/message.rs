@@ -3,7 +3,7 @@
 //! Every kind has one form, checked before any contract sees it: canonical, bounded, with no field that the form does not name.
 //! Who says it is the record's verified author, never a name in the payload.
 
-use crate::keys::{is_hash, is_id, is_name, parse_case};
+use crate::keys::{ID_WORDS, is_hash, is_id, is_name, parse_case};
 use crate::outcome::Refused;
 use crate::value::Value;
 use annals::{AuthorId, Kind, RecordId};
@@ -286,7 +286,7 @@ fn read_act(payload: &[u8]) -> Result<Act, Refused> {
     }
     let act: Act = read(payload)?;
     if act.case_parts().is_none() {
-        return Err(form("case is AGENCY/NUMBER, each of 1 to 128 characters without / and #"));
+        return Err(form(&format!("case is AGENCY/NUMBER, each of {ID_WORDS}")));
     }
     if act.definition.as_deref().is_some_and(|name| !is_name(name)) {
         return Err(form("definition is a name: lower-case letters, digits, _ and -"));
@@ -294,7 +294,10 @@ fn read_act(payload: &[u8]) -> Result<Act, Refused> {
     if REFERENCES_MAX < act.attachments.len() || REFERENCES_MAX < act.parents.len() {
         return Err(form("more than 256 attachments or parents"));
     }
-    if let Some(wrong) = act.attachments.iter().find(|attached| !is_hash(&attached.hash) || !is_id(&attached.name)) {
+    if let Some(wrong) = act.attachments.iter().find(|attached| !is_id(&attached.name)) {
+        return Err(form(&format!("attachment {:?}: a name is {ID_WORDS}", wrong.name)));
+    }
+    if let Some(wrong) = act.attachments.iter().find(|attached| !is_hash(&attached.hash)) {
         let problem = "has no BLAKE3 hash of 64 lower-case hexadecimal digits; `b3sum FILE` prints it";
         return Err(form(&format!("attachment {}: {problem}", wrong.name)));
     }

@@ -158,7 +158,7 @@ pub(crate) fn check_form(draft: &mut Draft<'_>, form: &EntryForm) -> Result<Regi
         ));
     };
     if !keys::is_id(&form.id) {
-        return Err(refuse("id", "an id has 1 to 128 characters without / and #".to_owned()));
+        return Err(refuse("id", format!("an id is {}", keys::ID_WORDS)));
     }
     if form.registry == CREDENTIAL && form.id.parse::<annals::AuthorId>().is_err() {
         return Err(refuse("id", "a credential's id is its author's key: 64 hexadecimal digits".to_owned()));

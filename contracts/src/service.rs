@@ -8,6 +8,7 @@ use crate::message::{EntryForm, Grant, PolicyForm};
 use crate::registry::RegistryType;
 use crate::value::Value;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -135,8 +136,7 @@ impl Service {
 
     fn from_files(read: ReadFile<'_>) -> Result<Self, ServiceError> {
         const MANIFEST: &str = "service.toml";
-        let manifest: Manifest =
-            toml::from_str(&read(MANIFEST)?).map_err(|error| wrong(MANIFEST, error.to_string()))?;
+        let manifest: Manifest = of_toml(&read(MANIFEST)?).map_err(|problem| wrong(MANIFEST, problem))?;
         let (mut definitions, mut size) = (Vec::new(), 0);
         for name in &manifest.definitions {
             if Path::new(name).file_name() != Some(std::ffi::OsStr::new(name)) {
@@ -198,8 +198,21 @@ fn read_file(path: &Path) -> Result<String, ServiceError> {
 ///
 /// [`ServiceError::Form`] if it is no TOML, or holds what values leave out.
 pub fn definition_value(file: &str, text: &str) -> Result<Value, ServiceError> {
-    let table: toml::Value = toml::from_str(text).map_err(|error| wrong(file, error.to_string()))?;
+    let table: toml::Value = of_toml(text).map_err(|problem| wrong(file, problem))?;
     value_of(table).map_err(|problem| wrong(file, problem))
+}
+
+/// Reads a form from TOML. What is wrong with it is told in one line, with its own: a clerk reads no drawing of it.
+pub(crate) fn of_toml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    toml::from_str(text).map_err(|error| {
+        let problem = error.message().replace('\n', ", ");
+        error.span().map_or(problem.clone(), |span| format!("line {}: {problem}", line_of(text, span.start)))
+    })
+}
+
+/// The number of the line, from 1, in which a byte of a text stands.
+pub(crate) fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
 /// The value that TOML says.

@@ -215,7 +215,7 @@ fn check_form(
 
 fn check_parents(draft: &mut Draft<'_>, needed: bool, instance: &Instance, act: &Act) -> Result<(), Stop> {
     if needed && act.parents.is_empty() {
-        let words = "names no act that it rests on or corrects; give it as parents: [\"#3\"]";
+        let words = "names no act that it rests on or corrects; name one as #3, or AGENCY/NUMBER#3";
         return Err(Refused::new("workflow.parent_missing", &[&act.act], format!("{} {words}", act.act)).into());
     }
     for parent in &act.parents {
@@ -381,7 +381,7 @@ fn check_guards<'a>(
             },
             None => "is not registered".to_owned(),
         };
-        let words = format!("{}: {} {id} {trouble}", lookup.otherwise, lookup.registry);
+        let words = format!("{} ({} {id} {trouble})", lookup.otherwise, lookup.registry);
         return Err(Refused::new("workflow.guard", &[&lookup.registry, id], words).into());
     }
     for (number, requirement) in transition.requires.iter().enumerate() {

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Annals orders signed records into a durable, hash-chained ledger and proves offline what it recorded.
 ///
 /// Results go to standard output, words to standard error. Exit codes: 0 done; 1 a negative finding or refused
-/// input; 2 shorter than the checkpoint; 64 usage; 66 no such file or seq; 73 would overwrite; 74 I/O or halted;
+/// input; 2 shorter than the checkpoint; 64 usage; 66 no such file, seq or case; 73 would overwrite; 74 I/O or halted;
 /// 75 held by another or full, try later; 77 permissions of a key.
 #[derive(Debug, Parser)]
 #[command(name = "annals", version)]

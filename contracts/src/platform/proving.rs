@@ -35,11 +35,10 @@ impl Platform {
 
 impl Core {
     fn prove(&self, seq: u64) -> Result<OutcomeProof, PlatformError> {
-        // Nobody waits for a record that is not there.
-        self.reader.get(seq)?;
+        // Read before waiting: nobody waits for a record that is not there.
+        let height = self.reader.get(seq)?.height();
         self.progress.wait_past(seq)?;
         let none = || PlatformError::Proof(format!("record {seq} is none of the contracts', so it has no outcome"));
-        let height = self.reader.get(seq)?.height();
         let (index, outcome) = self.find_outcome(seq, height)?.ok_or_else(none)?;
         let list = block_list(&self.state, height)?;
         let hashes: Vec<_> = list.iter().map(|entry| leaf_hash(&entry.encode())).collect();
@@ -68,7 +67,6 @@ impl Core {
 
     /// A receipt without its salt: whoever has that can confirm a guess at the payload, and an outcome is shown to anybody.
     fn receipt(&self, seq: u64) -> Result<Value, PlatformError> {
-        // What became of a record is shown, not what it says: its salt would let others confirm what they guess.
         let receipt = ReceiptJson { disclosure: Disclosure::None, ..self.reader.prove_json(seq, None)? };
         let text = receipt.encode().map_err(|error| PlatformError::Proof(error.to_string()))?;
         Value::parse_loose(text.as_bytes()).map_err(|error| PlatformError::Proof(error.to_string()))

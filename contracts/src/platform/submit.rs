@@ -201,10 +201,8 @@ impl Core {
         if head.kind != CASE {
             verify(&record)?;
         }
-        let salt = if head.is_salted() { annals::limits::SALT_SIZE } else { 0 };
-        let payload = if head.is_bundle() { None } else { record.payload.get(salt..) };
         let record_id = record.record_id();
-        let incoming = Incoming { kind: head.kind, record: record_id, author: head.author, payload };
+        let incoming = Incoming { kind: head.kind, record: record_id, author: head.author, payload: content(&record) };
         let applied = apply_record(self.ground(), &Layer::default(), self.now(), &incoming);
         let status = match applied {
             Ok((status, _)) => status,
@@ -250,8 +248,7 @@ impl Core {
         if !is_host || !line.counts(known, self.now().time_ms) {
             return Ok(());
         }
-        let salt = if record.head.is_salted() { annals::limits::SALT_SIZE } else { 0 };
-        let payload = record.payload.get(salt..).unwrap_or_default();
+        let payload = content(record).unwrap_or_default();
         let message = Message::read(record.head.kind, *record_id, record.head.author, payload);
         let case = match message.map(|message| message.body) {
             Ok(Body::Case(act)) => act.case,
@@ -288,6 +285,12 @@ impl Core {
 fn verify(record: &Record<'_>) -> Result<(), Refusal> {
     record.verify_content().map_err(Refusal::from)?;
     if record.holds() { Ok(()) } else { Err(Refusal::Signature) }
+}
+
+/// A record's payload without its salt; none of a bundle, which no contract takes.
+fn content<'a>(record: &Record<'a>) -> Option<&'a [u8]> {
+    let salt = if record.head.is_salted() { annals::limits::SALT_SIZE } else { 0 };
+    if record.head.is_bundle() { None } else { record.payload.get(salt..) }
 }
 
 /// The status that a block's list keeps; none if it is none.

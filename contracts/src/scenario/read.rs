@@ -5,6 +5,7 @@ use super::form::{EntryLine, FileForm, PersonForm};
 use super::moment;
 use super::step::{Samples, Step};
 use crate::label::Label;
+use crate::service::{line_of, of_toml};
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -107,12 +108,7 @@ fn common(path: &Path, city: Option<&str>, own: Common) -> Result<Common, Scenar
 }
 
 fn parse(path: &Path, text: &str) -> Result<FileForm, ScenarioError> {
-    // What toml says names the line.
-    toml::from_str(text).map_err(|error| ScenarioError::form(path, error.to_string()))
-}
-
-fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+    of_toml(text).map_err(|problem| ScenarioError::form(path, problem))
 }
 
 fn read_file(path: &Path) -> Result<String, ScenarioError> {

@@ -206,5 +206,6 @@ fn a_file_that_is_no_scenario_is_told_with_its_line() {
         assert_eq!(error.code(), "scenario.form");
         assert!(words.contains(problem), "{steps}\n{words}");
         assert!(words.contains("scenario.toml") && words.contains("line "), "{words}");
+        assert_eq!(words.lines().count(), 1, "{words}");
     }
 }

@@ -47,8 +47,12 @@ pub(super) fn words(value: &Value) -> String {
 
 /// Reads a form's type from its value.
 pub(super) fn typed<T: DeserializeOwned>(path: &Path, value: &Value) -> Result<T, CommandError> {
-    let problem = |error: serde_json::Error| CommandError::Form { path: path.to_owned(), problem: error.to_string() };
-    serde_json::from_slice(&value.encode()).map_err(problem)
+    serde_json::from_slice(&value.encode()).map_err(|error| {
+        // The place is one of the value's encoding, which nobody wrote; in the file it would mislead.
+        let (told, place) = (error.to_string(), format!(" at line {} column {}", error.line(), error.column()));
+        let problem = told.strip_suffix(&place).unwrap_or(&told).to_owned();
+        CommandError::Form { path: path.to_owned(), problem }
+    })
 }
 
 /// Sets a field of a map, `party.name` within `party`, to a text that is read as the schema asks.
@@ -102,6 +106,9 @@ fn value_of(schema: Option<&FieldSchema>, text: &str, offset_minutes: i64) -> Re
             let item = |item: &str| value_of(schema.of.as_deref(), item, offset_minutes);
             text.split(',').map(item).collect::<Result<_, _>>().map(Value::List)
         }
-        Kind::List | Kind::Record => json(),
+        Kind::List => json(),
+        Kind::Record => {
+            json().map_err(|_| "has fields of its own; set each, as NAME.FIELD=VALUE, or write JSON".to_owned())
+        }
     }
 }

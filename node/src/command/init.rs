@@ -20,7 +20,7 @@ pub(crate) fn run(init: &Init) -> Result<u8, CommandError> {
     let vkey = ledger.vkey().to_string();
     ledger.close()?;
     writeln!(std::io::stdout(), "{vkey}")?;
-    say!("annals: made a ledger in {}; the line above is its vkey: publish it", init.dir.display());
+    say!("annals: made a ledger in {}; standard output has its vkey: publish it", init.dir.display());
     Ok(0)
 }
 

@@ -104,7 +104,7 @@ pub(crate) struct PlatformPut {
     #[arg(long, value_name = "FILE", group = "what")]
     pub(crate) definition: Option<PathBuf>,
     /// With --definition: the height from which on cases begin under it; at once unless given
-    #[arg(long, value_name = "HEIGHT", requires = "definition")]
+    #[arg(long, value_name = "HEIGHT")]
     pub(crate) from_height: Option<u64>,
     /// Take the machine's clock as it is, behind or a week ahead of the newest record; a record says so
     #[arg(long)]

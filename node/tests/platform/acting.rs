@@ -79,6 +79,7 @@ fn mistakes_are_told_in_one_line_and_write_nothing() {
     submit("nonsense", "SJ/1", "").bad(1, &["workflow.no_such_act", "possible now"]);
     submit("register", "SJ/1", "--data clue.json").bad(1, &["case.exists"]);
     submit("evidence", "SJ/9", evidence).bad(1, &["case.unknown", "SJ/9"]);
+    submit("regster", "SJ/9", "--data clue.json").bad(1, &["workflow.no_such_act", "possible now: register"]);
     submit("register", "SJ/9", "--data clue.json --definition nothing").bad(1, &["definition.unknown"]);
     submit("correct", "SJ/1", "--set wrong=a --set right=b --set reason=c").bad(1, &["workflow.parent_missing"]);
     submit("correct", "SJ/1", "--set wrong=a --set right=b --set reason=c --parent #9")
@@ -91,8 +92,11 @@ fn mistakes_are_told_in_one_line_and_write_nothing() {
     submit("evidence", "SJ", "").bad(64, &["AGENCY/NUMBER"]);
     submit("evidence", "SJ/1", "--set title").bad(64, &["FIELD=VALUE"]);
     submit("scene", "SJ/1", "--set begun=soon").bad(64, &["begun", "no moment"]);
+    submit("register", "SJ/9", "--set party=a").bad(64, &["--set party=a", "NAME.FIELD=VALUE"]);
     submit("scene", "SJ/1", "--set badges_shown=perhaps").bad(64, &["true or false"]);
     submit("evidence", "SJ/1", "--attach original").bad(64, &["NAME=FILE"]);
+    submit("evidence", "SJ/1", &format!("{evidence} --attach a/b=clue.json"))
+        .bad(1, &["payload.form", "\"a/b\"", "name"]);
     submit("evidence", "SJ/1", "--attach original=missing.pdf").bad(66, &["missing.pdf"]);
     submit("evidence", "SJ/1", "--data missing.json").bad(66, &["missing.json"]);
     submit("register", "SJ/9", "--data clue.json --prove clue.json").bad(73, &["clue.json"]);
@@ -131,6 +135,44 @@ fn who_may_not_sign_is_told_so() {
     town.submit("wang", "evidence", "SJ/1", &evidence).bad(1, &["signer.recused", "SJ-2"]);
 }
 
+/// The service of `services/README.md`, where two must sign what opens a case: what the first asked for and nobody else has signed
+/// is replaced when he asks again, and has begun nothing.
+#[test]
+fn an_opening_act_that_waits_is_replaced() {
+    let town = Town::empty();
+    let files = town.readme_service();
+    let one = "signers = [{ role = \"clerk\" }]";
+    let definition = &files["services/permit/permit.toml"];
+    assert!(definition.contains(one), "the README's service is another");
+    town.write("services/permit/permit.toml", definition.replace(one, &one.replace(" }", ", count = 2 }")).as_bytes());
+    town.run(&[
+        "platform",
+        "init",
+        "city",
+        "--service",
+        "services/permit",
+        "--development",
+        "--admin",
+        &town.id("root"),
+    ])
+    .good();
+    let mut entries = "[[entry]]\ntype = \"agency\"\nid = \"SJ\"\ndata = { name = \"SJ\" }\n".to_owned();
+    for (name, badge) in [("li", "SJ-1"), ("wang", "SJ-2")] {
+        town.key(name);
+        entries += &town.credential(name, badge, "clerk", "");
+    }
+    town.write("city.toml", entries.as_bytes());
+    town.run(&words("platform put city --key root.key --registry city.toml")).good();
+
+    let apply = |days: &str| town.submit("li", "apply", "SJ/1", &["--set", "applicant=a", "--set", days, "--json"]);
+    apply("days=1").good();
+    let shown = town.run(&words("case show city SJ/1")).good();
+    assert!(shown.contains("apply") && !shown.contains("nothing can be done"), "{shown}");
+    let record = apply("days=2").json()[0]["outcome"]["record"].as_str().unwrap().to_owned();
+    town.run(&["case", "sign", "city", "--key", "wang.key", &record]).good();
+    assert_eq!(town.show("SJ/1")["data"]["days"], 2);
+}
+
 /// Days of the deadline are counted from when the case was registered, which here was two months ago.
 #[test]
 fn what_comes_late_is_refused() {
@@ -167,7 +209,9 @@ fn what_comes_late_is_refused() {
     assert!(30 < overdue[0]["days"].as_i64().unwrap(), "{}", overdue[0]);
     let table = town.run(&words("case overdue city")).good();
     assert!(table.contains("核查和决定立案") && table.contains("未办 open"), "{table}");
-    assert_eq!(town.run(&words("case overdue city --agency XX")).good(), "没有逾期 nothing is overdue\n");
+    let unregistered = town.run(&words("case overdue city --agency XX"));
+    assert!(unregistered.err.contains("no agency XX is registered"), "{}", unregistered.err);
+    assert_eq!(unregistered.good(), "没有逾期 nothing is overdue\n");
     let shown = town.show("SJ/1");
     assert_eq!(shown["deadlines"][0]["standing"], "passed");
     let words = town.run(&words("case show city SJ/1")).good();

@@ -54,12 +54,40 @@ fn every_fault_of_a_service_is_told_and_nothing_made() {
         "{}",
         said.err
     );
+    // A single fault is told in the line that names what has it.
+    town.write("service/permit.toml", definition.replace("nowhere", "filed").replace("nobody", "officer").as_bytes());
+    town.run(&init).bad(1, &["\"permit\"", "state filed: nothing leads out"]);
+    town.write(
+        "service/service.toml",
+        b"name = \"permits\"\nlabel = { en = \"Permits\" }\ndefinitions = []\n\
+            [[entry]]\ntype = \"agency\"\nid = \"SJ\"\ndata = { title = \"SJ\" }\n",
+    );
+    town.run(&init).bad(1, &["entry agency SJ", "name"]);
     town.write("service/service.toml", b"name = \n");
-    let said = town.run(&init);
-    assert!(said.code == 1 && said.err.contains("service/service.toml"), "{}", said.err);
+    town.run(&init).bad(1, &["service/service.toml: line 1: "]);
     std::fs::remove_file(town.path().join("service/service.toml")).unwrap();
     town.run(&init).bad(66, &["service.toml"]);
     assert!(!town.path().join("city").exists());
+}
+
+/// The smallest service, as `services/README.md` shows it, and its scenario.
+#[test]
+fn the_service_of_the_readme_is_taken_and_its_scenario_passes() {
+    let town = Town::empty();
+    assert_eq!(town.readme_service().len(), 3);
+    town.run(&[
+        "platform",
+        "init",
+        "try",
+        "--service",
+        "services/permit",
+        "--development",
+        "--admin",
+        &town.id("root"),
+    ])
+    .good();
+    let told = town.run(&words("scenario run services/permit")).good();
+    assert!(told.ends_with(" s\n") && told.contains("1 of 1 scenarios pass, 3 steps"), "{told}");
 }
 
 #[test]
@@ -144,11 +172,16 @@ fn grants_and_procedures_are_put_and_misuse_is_told() {
     town.write("bad.json", b"{");
     town.write("bad.toml", b"type = \"agency\"\nid = \"SJ\"\nuntil = \"soon\"\n");
     town.write("odd.toml", b"type = \"agency\"\nid = \"SJ\"\nvalidity = 3\n");
+    town.write("new.toml", b"type = \"agency\"\nid = \"ZZ\"\nstatus = \"suspended\"\n");
     let put = |more: &str| town.run(&words(&format!("platform put city --key {more}")));
     put("root.key --registry entry.txt").bad(64, &[".json or .toml"]);
     put("root.key --registry bad.json").bad(1, &["bad.json"]);
     put("root.key --registry bad.toml").bad(1, &["until", "no moment"]);
-    put("root.key --registry odd.toml").bad(1, &["validity"]);
+    let said = put("root.key --registry odd.toml");
+    said.bad(1, &["odd.toml", "validity"]);
+    assert!(!said.err.contains("column"), "the place of a fault is one of a text that nobody wrote: {}", said.err);
+    put("root.key --registry new.toml").bad(1, &["new.toml", "no agency ZZ", "mend its type or id"]);
+    put("root.key --registry city.toml --from-height 900").bad(64, &["--from-height", "--definition"]);
     put("root.key --registry missing.toml").bad(66, &["missing.toml"]);
     put("missing.key --registry city.toml").bad(66, &["missing.key"]);
     put("li.key --registry city.toml").bad(1, &["registry.not_allowed"]);

@@ -27,6 +27,9 @@ fn cases_are_listed_filtered_and_aligned() {
     assert_eq!(list(" --after SJ/1 --limit 1"), ["SJ/2"]);
     let more = town.run(&words("case list city --limit 2"));
     assert!(more.err.contains("--after SJ/2"), "{}", more.err);
+    let more = town.run(&words("case overdue city --as-of 2999-12-31 --limit 2 --json"));
+    assert!(more.err.contains("there are more"), "{}", more.err);
+    assert_eq!(more.json().len(), 2);
     let table = town.run(&words("case list city")).good();
     let lines: Vec<_> = table.lines().collect();
     assert_eq!(lines.len(), 4, "{table}");

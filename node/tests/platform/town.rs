@@ -1,6 +1,7 @@
 //! A town to test in: a platform of the enforcement service, officers with key files, and what they usually submit.
 
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
@@ -96,6 +97,23 @@ impl Town {
         }
         self.write("city.toml", entries.as_bytes());
         self.run(&words("platform put city --accept-clock --key root.key --registry city.toml")).good();
+    }
+
+    /// Writes the files that `services/README.md` shows, and returns them by path.
+    pub(crate) fn readme_service(&self) -> BTreeMap<String, String> {
+        let readme = include_str!("../../../services/README.md");
+        let blocks = readme.split("```toml\n# ").skip(1).map(|rest| rest.split("```").next().unwrap());
+        let files: BTreeMap<_, _> = blocks
+            .map(|block| {
+                let (path, text) = block.split_once('\n').unwrap();
+                (format!("services/{path}"), text.to_owned())
+            })
+            .collect();
+        for (path, text) in &files {
+            std::fs::create_dir_all(self.path().join(path).parent().unwrap()).unwrap();
+            self.write(path, text.as_bytes());
+        }
+        files
     }
 
     /// The TOML of an officer's credential.

@@ -9,6 +9,7 @@ use crate::line::{CaseList, CaseOverdue};
 use annals_contracts::days::Moment;
 use annals_contracts::definition::Compiled;
 use annals_contracts::platform::{ActRow, CaseFilter, TRACE_MAX};
+use annals_contracts::registry::AGENCY;
 use annals_contracts::workflow::Instance;
 use annals_contracts::{View, parse_case};
 use serde_json::json;
@@ -56,10 +57,23 @@ pub(super) fn list(list: &CaseList) -> Result<u8, CommandError> {
     if !list.json {
         if table.is_empty() { writeln!(out, "没有案件 no cases")? } else { table.write(&mut out)? }
     }
+    if found.is_empty() {
+        tell_unregistered(&view, list.agency.as_deref())?;
+    }
     if let Some(last) = found.last().filter(|_| more) {
         say!("annals: there are more; go on with --after {}", last.name());
     }
     Ok(0)
+}
+
+/// Tells of an agency that is not registered: of one misspelt, "nothing" would pass for good news.
+fn tell_unregistered(view: &View, agency: Option<&str>) -> Result<(), CommandError> {
+    let Some(agency) = agency else { return Ok(()) };
+    if view.entry(AGENCY, agency, None)?.is_none() {
+        let agency = plain(agency);
+        say!("annals: no agency {agency} is registered; `annals platform show DIR --registry agency` lists them");
+    }
+    Ok(())
 }
 
 /// The period that ends next, and its last day.
@@ -131,7 +145,14 @@ pub(super) fn overdue(overdue: &CaseOverdue) -> Result<u8, CommandError> {
     let mut out = std::io::stdout().lock();
     let mut table =
         Table::new(["案件 case", "机关 agency", "状态 state", "期限 period", "截止 last day", "逾期 over", "现状 now"]);
-    for late in view.overdue(overdue.agency.as_deref(), as_of, overdue.limit as usize)? {
+    let most = overdue.limit as usize;
+    let mut found = view.overdue(overdue.agency.as_deref(), as_of, most + 1)?;
+    let more = most < found.len();
+    found.truncate(most);
+    if found.is_empty() {
+        tell_unregistered(&view, overdue.agency.as_deref())?;
+    }
+    for late in found {
         let (agency, number) = parse_case(&late.case).unwrap_or_default();
         let Some(instance) = view.case(agency, number)? else { continue };
         let compiled = view.definition_of(&instance)?;
@@ -157,6 +178,9 @@ pub(super) fn overdue(overdue: &CaseOverdue) -> Result<u8, CommandError> {
     }
     if !overdue.json {
         if table.is_empty() { writeln!(out, "没有逾期 nothing is overdue")? } else { table.write(&mut out)? }
+    }
+    if more {
+        say!("annals: there are more; say a higher --limit, or --agency");
     }
     Ok(0)
 }

@@ -96,9 +96,10 @@ impl Shown<'_> {
 
     /// The steps that may be asked for now, as far as the state says it.
     fn possible(&self) -> impl Iterator<Item = &CompiledTransition> {
-        let names = self.compiled.definition().transitions.iter().filter(|each| {
+        let state = &self.instance.state;
+        let names = self.compiled.definition().transitions.iter().filter(move |each| {
             each.trigger == Trigger::Signed
-                && each.from.contains(&self.instance.state)
+                && (each.from.contains(state) || state.is_empty() && each.from.is_empty())
                 && (!self.instance.suspended || each.when_suspended)
         });
         names.filter_map(|each| self.compiled.transition(&each.name))
@@ -134,7 +135,8 @@ impl Shown<'_> {
         let suspended = if instance.suspended { ", 中止 suspended" } else { "" };
         table.row(["状态 state".to_owned(), format!("{state}{suspended}")]);
         table.row(["机关 agency".to_owned(), instance.agency.clone()]);
-        table.row(["步骤 acts".to_owned(), format!("{}, 自 since seq {}", instance.acts, instance.opened)]);
+        let since = if instance.acts == 0 { String::new() } else { format!(", 自 since seq {}", instance.opened) };
+        table.row(["步骤 acts".to_owned(), format!("{}{since}", instance.acts)]);
         for (name, value) in &instance.data {
             let label = definition.case.get(name).map_or_else(String::new, |field| field.label.to_string());
             table.row([if label.is_empty() { name.clone() } else { label }, form::words(value)]);

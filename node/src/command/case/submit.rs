@@ -7,7 +7,7 @@ use crate::command::submitting::{Desk, check_free};
 use crate::exit::CommandError;
 use crate::line::Submit;
 use annals_contracts::days::OFFSET_MINUTES_DEFAULT;
-use annals_contracts::definition::{Compiled, Trigger};
+use annals_contracts::definition::Compiled;
 use annals_contracts::message::{Act, AttachedForm, CASE};
 use annals_contracts::schema::Fields;
 use annals_contracts::{Value, View, parse_case};
@@ -43,23 +43,22 @@ pub(super) fn run(submit: &Submit) -> Result<u8, CommandError> {
     desk.close()
 }
 
-/// The procedure that the case runs under, and its name if the act is to begin the case.
+/// The procedure that the case runs under, and its name if the case has still to begin: an opening act that waits has begun none.
 fn definition_of(view: &View, submit: &Submit) -> Result<(Option<String>, Option<Arc<Compiled>>), CommandError> {
     let (agency, number) = parse_case(&submit.case).unwrap_or_default();
-    if let Some(instance) = view.case(agency, number)? {
-        return Ok((submit.definition.clone(), Some(view.definition_of(&instance)?)));
-    }
-    if let Some(name) = &submit.definition {
-        return Ok((Some(name.clone()), view.definition(name)?));
-    }
-    // Where there is one procedure only, an act that begins cases can mean no other.
-    match &view.definitions()?[..] {
-        [(name, _)] => {
-            let compiled = view.definition(name)?;
-            let begins = compiled.as_deref().and_then(|compiled| compiled.transition(&submit.act));
-            let begins = begins.is_some_and(|it| it.rule.from.is_empty() && it.rule.trigger == Trigger::Signed);
-            Ok((begins.then(|| name.clone()), compiled))
+    let unopened = match view.case(agency, number)? {
+        Some(instance) if 0 < instance.acts => {
+            return Ok((submit.definition.clone(), Some(view.definition_of(&instance)?)));
         }
+        instance => instance.map(|instance| instance.definition),
+    };
+    if let Some(name) = submit.definition.clone().or(unopened) {
+        let compiled = view.definition(&name)?;
+        return Ok((Some(name), compiled));
+    }
+    // Where there is one procedure only, no other can be meant; what is no step of it is told by its steps.
+    match &view.definitions()?[..] {
+        [(name, _)] => Ok((Some(name.clone()), view.definition(name)?)),
         _ => Ok((None, None)),
     }
 }

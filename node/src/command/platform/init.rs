@@ -27,7 +27,7 @@ pub(super) fn run(init: &PlatformInit) -> Result<u8, CommandError> {
     platform.close()?;
     writeln!(std::io::stdout(), "{vkey}")?;
     say!(
-        "annals: made a platform in {} for {label}; {threshold} of {count} administrators sign; the line above is its vkey: publish it",
+        "annals: made a platform in {} for {label}; {threshold} of {count} administrators sign; standard output has its vkey: publish it",
         init.dir.display()
     );
     if init.development {

@@ -17,6 +17,9 @@ type Map = BTreeMap<String, Value>;
 pub(super) fn run(put: &PlatformPut) -> Result<u8, CommandError> {
     let path = [&put.registry, &put.policy, &put.definition].into_iter().flatten().next();
     let Some(path) = path else { return Err(CommandError::Usage("say --registry, --policy or --definition")) };
+    if put.from_height.is_some() && put.definition.is_none() {
+        return Err(CommandError::Usage("--from-height goes with --definition: entries and grants hold at once"));
+    }
     let value = form::read(path)?;
     let mut desk = Desk::open(&put.dir, &put.key, put.json, put.accept_clock)?;
     if put.registry.is_some() {
@@ -108,6 +111,10 @@ fn entry_form(view: &View, path: &Path, mut map: Map) -> Result<EntryForm, Comma
     };
     let before = view.entry(&registry, &id, None)?.map(|entry| entry.form.clone());
     times(view, path, &mut map)?;
+    if before.is_none() && !map.contains_key("data") {
+        let words = format!("there is no {registry} {id} to take data from; mend its type or id, or say its data");
+        return Err(wrong(path, words));
+    }
     let mut fill = |name: &str, value: Value| {
         map.entry(name.to_owned()).or_insert(value);
     };

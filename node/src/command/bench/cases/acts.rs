@@ -70,6 +70,8 @@ pub(super) struct Caseload {
     correction: Act,
     cases: u64,
     records: u64,
+    /// How often each case was corrected.
+    corrections: Vec<u32>,
     /// Which case of before is corrected.
     random: Random,
 }
@@ -91,7 +93,16 @@ impl Caseload {
     pub(super) fn new(ledger: LedgerId, people: People) -> Self {
         let acts = ACTS.iter().map(|form| (act(form), form.1)).collect();
         let correction = Act { parents: vec!["#1".to_owned()], ..act(&CORRECTION) };
-        Self { ledger, people, acts, correction, cases: 0, records: 0, random: Random::default() }
+        Self {
+            ledger,
+            people,
+            acts,
+            correction,
+            cases: 0,
+            records: 0,
+            corrections: Vec::new(),
+            random: Random::default(),
+        }
     }
 
     /// Records so far.
@@ -99,10 +110,11 @@ impl Caseload {
         self.records
     }
 
-    /// Some of the cases that came to their end: agency and number.
-    pub(super) fn closed(&self) -> impl Iterator<Item = (&str, String)> {
+    /// Some of the cases that came to their end: agency, number, and how often each was corrected.
+    pub(super) fn closed(&self) -> impl Iterator<Item = (&str, String, u32)> {
         let step = usize::try_from(self.cases / 1000 + 1).unwrap_or(usize::MAX);
-        (0..self.cases).step_by(step).map(|case| (self.agency(case).id.as_str(), number(case)))
+        let cases = (0..self.cases).zip(&self.corrections).step_by(step);
+        cases.map(|(case, corrections)| (self.agency(case).id.as_str(), number(case), *corrections))
     }
 
     fn agency_index(&self, case: u64) -> usize {
@@ -123,8 +135,12 @@ impl Caseload {
                 self.sign(case, act.clone(), signers, &mut records)?;
             }
         }
+        self.corrections.resize(self.corrections.len() + usize::try_from(count).unwrap_or_default(), 0);
         for _ in 0..count {
             let case = self.random.next() % (first + count);
+            if let Some(corrections) = self.corrections.get_mut(usize::try_from(case).unwrap_or(usize::MAX)) {
+                *corrections += 1;
+            }
             let act = self.correction.clone();
             self.sign(case, act, CORRECTION.1, &mut records)?;
         }
