@@ -9,13 +9,12 @@ use crate::value::Value;
 /// Bytes of an id at most, so that every key fits state.
 const ID_MAX: usize = 128;
 /// What an id is, for refusals.
-pub(crate) const ID_WORDS: &str =
-    "1 to 128 bytes (a Chinese character has 3) without / and #, spaces around them, and characters that can't be seen";
+pub(crate) const ID_WORDS: &str = "1 to 128 bytes (a Chinese character has 3) without / and #, spaces but single ones between words, full-width digits and letters, and characters that can't be seen";
 const _: () = assert!(ID_MAX == 128, "ID_WORDS says so");
 
 /// Whether a character shows nothing of its own, or turns the direction of others (Unicode 16, the format characters and separators
-/// that are none of a script): two ids that differ in one look the same.
-const fn is_invisible(letter: char) -> bool {
+/// that are none of a script): two texts that differ in one look the same.
+pub const fn is_invisible(letter: char) -> bool {
     matches!(
         letter,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
@@ -23,11 +22,23 @@ const fn is_invisible(letter: char) -> bool {
     )
 }
 
-/// Whether a text may be an id: 1 to 128 bytes, no control character and none that can't be seen, no space around them, no `/` and no
-/// `#`, which separate parts of a reference.
+/// Whether a character is a full-width digit or Latin letter, as input methods write them: a case would get a second number that
+/// people read as the first.
+const fn is_wide_latin(letter: char) -> bool {
+    matches!(letter, '\u{ff10}'..='\u{ff19}' | '\u{ff21}'..='\u{ff3a}' | '\u{ff41}'..='\u{ff5a}')
+}
+
+/// Whether a text may be an id: 1 to 128 bytes; no control character, none that can't be seen and no full-width digit or Latin letter;
+/// no space but single ones between words; no `/` and no `#`, which separate parts of a reference.
 pub fn is_id(id: &str) -> bool {
-    let allowed = |letter: char| !letter.is_control() && !is_invisible(letter) && letter != '/' && letter != '#';
-    !id.is_empty() && id.len() <= ID_MAX && id.chars().all(allowed) && id.trim() == id
+    let is_space = |letter: char| letter.is_whitespace() && letter != ' ';
+    let is_odd =
+        |letter: char| letter.is_control() || is_invisible(letter) || is_wide_latin(letter) || is_space(letter);
+    !id.is_empty()
+        && id.len() <= ID_MAX
+        && !id.chars().any(|letter| is_odd(letter) || letter == '/' || letter == '#')
+        && id.trim() == id
+        && !id.contains("  ")
 }
 
 /// Bytes of a name at most.

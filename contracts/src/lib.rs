@@ -36,7 +36,7 @@ pub mod workflow;
 pub use draft::{At, STEPS_MAX};
 pub use failure::{CONTRACTS_VERSION, HostError};
 pub use guard::{Budget, Guard, GuardError, GuardFault};
-pub use keys::{is_id, parse_case};
+pub use keys::{is_id, is_invisible, parse_case};
 pub use label::Label;
 pub use officer::Officer;
 pub use outcome::{Event, Outcome, Refused, Status};

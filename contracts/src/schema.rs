@@ -82,10 +82,12 @@ pub type Fields = BTreeMap<String, FieldSchema>;
 
 /// What does not fit a schema: where, and what to do.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{field}: {problem}")]
+#[error("{title}: {problem}")]
 pub struct Misfit {
-    /// The field, from the outside in, with its label.
+    /// The field, from the outside in, by its names.
     pub field: String,
+    /// The same with what people call it.
+    pub title: String,
     /// What is wrong with it.
     pub problem: String,
 }
@@ -125,7 +127,7 @@ impl fmt::Display for Path<'_> {
 }
 
 fn check_record(fields: &Fields, value: &Value, path: Path<'_>) -> Result<(), Misfit> {
-    let wrong = |field: String, problem: String| Err(Misfit { field, problem });
+    let wrong = |field: String, problem: String| Err(Misfit { title: field.clone(), field, problem });
     let Some(map) = value.as_map() else {
         let field = if matches!(path, Path::Root) { "data".to_owned() } else { path.to_string() };
         return wrong(field, format!("must be a map of fields, not {}", value.type_name()));
@@ -135,7 +137,7 @@ fn check_record(fields: &Fields, value: &Value, path: Path<'_>) -> Result<(), Mi
         match map.get(name) {
             Some(value) => schema.check_at(value, inside)?,
             None if schema.optional => {}
-            None => return wrong(schema.titled(inside), "is missing; fill it in and submit again".to_owned()),
+            None => return Err(schema.misfit(inside, "is missing; fill it in and submit again".to_owned())),
         }
     }
     match map.keys().find(|name| !fields.contains_key(*name)) {
@@ -164,9 +166,11 @@ impl FieldSchema {
         }
     }
 
-    /// The field's path, with what people call it.
-    fn titled(&self, path: Path<'_>) -> String {
-        if self.label.is_empty() { path.to_string() } else { format!("{path} ({})", self.label) }
+    /// What does not fit it, where it stands.
+    fn misfit(&self, path: Path<'_>, problem: String) -> Misfit {
+        let field = path.to_string();
+        let title = if self.label.is_empty() { field.clone() } else { format!("{field} ({})", self.label) };
+        Misfit { field, title, problem }
     }
 
     /// Whether it, or something in it, tells something of a person.
@@ -185,7 +189,7 @@ impl FieldSchema {
     }
 
     fn check_at(&self, value: &Value, path: Path<'_>) -> Result<(), Misfit> {
-        let wrong = |problem: String| Err(Misfit { field: self.titled(path), problem });
+        let wrong = |problem: String| Err(self.misfit(path, problem));
         match (self.kind, value) {
             (Kind::Bool, Value::Bool(_)) => Ok(()),
             (Kind::Integer | Kind::Time, Value::Integer(number)) => match self.range() {
@@ -214,7 +218,7 @@ impl FieldSchema {
     }
 
     fn check_text(&self, text: &str, path: Path<'_>) -> Result<(), Misfit> {
-        let wrong = |problem: String| Err(Misfit { field: self.titled(path), problem });
+        let wrong = |problem: String| Err(self.misfit(path, problem));
         let count = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
         let (least, most) = self.range();
         if !(least..=most).contains(&count) {

@@ -3,6 +3,7 @@
 //! `service.toml` names the registries, the grants, the first entries and the definitions; each definition is a file of its own. Read
 //! once, when a platform is founded; from then on everything is a record.
 
+use crate::definition::Definition;
 use crate::label::Label;
 use crate::message::{EntryForm, Grant, PolicyForm};
 use crate::registry::RegistryType;
@@ -164,6 +165,7 @@ impl Service {
             let grant = Grant { acts: line.acts, agency: line.agency, from, role: line.role, until };
             grants.entry(line.action).or_default().push(grant);
         }
+        check_grants(&grants, &definitions, &manifest.registries).map_err(|problem| wrong(MANIFEST, problem))?;
         let grants = grants.into_iter().map(|(action, grants)| PolicyForm { action, grants, version: 1 }).collect();
         Ok(Self {
             name: manifest.name,
@@ -175,6 +177,40 @@ impl Service {
             registries: manifest.registries,
         })
     }
+}
+
+/// Whether grants are on what the service has: one on a misspelt act would deny it to everybody, without a word.
+fn check_grants(
+    grants: &BTreeMap<String, Vec<Grant>>,
+    definitions: &[Value],
+    registries: &[RegistryType],
+) -> Result<(), String> {
+    // What has not a definition's form is told when it is deployed.
+    let read = |value: &Value| value.clone().read::<Definition>().ok();
+    let definitions: Option<Vec<Definition>> = definitions.iter().map(read).collect();
+    let Some(definitions) = definitions else { return Ok(()) };
+    for (action, grants) in grants {
+        if let Some(registry) = action.strip_prefix("registry/") {
+            if !registries.iter().any(|each| each.name == registry) {
+                return Err(format!("grants on {action:?}: the service declares no such registry"));
+            }
+            continue;
+        }
+        let Some(definition) = definitions.iter().find(|definition| definition.name == *action) else {
+            let names: Vec<_> = definitions.iter().map(|definition| definition.name.as_str()).collect();
+            return Err(format!("grants on {action:?}: there is no such procedure; there are {}", names.join(", ")));
+        };
+        for grant in grants {
+            let is_act = |act: &String| act == "*" || definition.transitions.iter().any(|each| each.name == *act);
+            if let Some(unknown) = grant.acts.iter().find(|act| !is_act(act)) {
+                return Err(format!("grants on {action}: it has no act {unknown:?}"));
+            }
+            if !definition.roles.contains_key(&grant.role) {
+                return Err(format!("grants on {action}: it has no role {:?}", grant.role));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn wrong(file: &str, problem: String) -> ServiceError {

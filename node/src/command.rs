@@ -93,7 +93,10 @@ fn put(out: Option<&Path>, bytes: &[u8]) -> Result<(), CommandError> {
         return Ok(stdout.flush()?);
     };
     let file = OpenOptions::new().write(true).create_new(true).open(path);
-    let written = file.and_then(|mut file| file.write_all(bytes));
+    let written = file.and_then(|mut file| {
+        // Half of it would be in the way of the next try.
+        file.write_all(bytes).inspect_err(|_| drop(std::fs::remove_file(path)))
+    });
     written.map_err(|source| {
         if source.kind() == io::ErrorKind::AlreadyExists {
             CommandError::Exists(path.to_owned())

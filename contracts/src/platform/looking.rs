@@ -199,7 +199,8 @@ impl View {
         Ok(self.state().row(&key)?.map(|bytes| read(&bytes)).transpose()?)
     }
 
-    /// Periods that were exceeded by a moment: of open ones until then, of others until what was due was done.
+    /// Periods that were exceeded by a moment, those first that ended first: of open ones until then, of others until what was due was
+    /// done.
     ///
     /// Those count too whose time has come without a record that marked it, or would come by a moment ahead.
     ///
@@ -209,21 +210,24 @@ impl View {
     pub fn overdue(&self, agency: Option<&str>, now_ms: i64, most: usize) -> Result<Vec<Overdue>, PlatformError> {
         let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
         let mut take = |key: &[u8]| {
-            if most <= found.len() || !seen.insert(key.to_owned()) {
-                return Ok(found.len() < most);
+            if !seen.insert(key.to_owned()) {
+                return Ok(true);
             }
             let Some(instance) = self.instance(key)? else { return Ok(true) };
             if agency.is_none_or(|agency| agency == instance.agency) {
                 let compiled = self.definition_of(&instance)?;
                 found.extend(overdue_of(&instance, &compiled, now_ms));
             }
-            Ok(found.len() < most)
+            // Rows come in another order than this one: all are looked at, and no more kept than are asked for.
+            if most.saturating_mul(2).max(ROWS_AT_A_TIME) < found.len() {
+                first_overdue(&mut found, most);
+            }
+            Ok(true)
         };
         self.each_row(keys::overdue_row(b""), &keys::after(b"v"), |row| take(row.get(1..).unwrap_or_default()))?;
         let (from, to) = keys::due_range(now_ms);
         self.each_row(from, &to, |row| keys::parse_due_row(row).map_or(Ok(true), |(_, key, _)| take(&key)))?;
-        found.sort_by(|one, other| (one.due, &one.case, &one.name).cmp(&(other.due, &other.case, &other.name)));
-        found.truncate(most);
+        first_overdue(&mut found, most);
         Ok(found)
     }
 
@@ -309,6 +313,12 @@ pub(super) fn block_list(state: &State, height: u64) -> Result<Vec<Value>, Platf
         list.extend(entries);
     }
     Ok(list)
+}
+
+/// Leaves those that ended first, in that order.
+fn first_overdue(found: &mut Vec<Overdue>, most: usize) {
+    found.sort_by(|one, other| (one.due, &one.case, &one.name).cmp(&(other.due, &other.case, &other.name)));
+    found.truncate(most);
 }
 
 /// A right that lapsed with its time, by an act of its own, is not overdue.

@@ -30,7 +30,7 @@ acts = ["*"]
 [[grant]]
 action = "permit"
 role = "head"
-acts = ["grant", "refuse"]
+acts = ["grant"]
 
 [[grant]]
 action = "registry/device"

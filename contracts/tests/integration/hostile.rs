@@ -184,6 +184,13 @@ fn odd_ids_are_refused_or_harmless() {
         ("\u{202e}1", false),
         ("1\u{200b}", false),
         ("\u{feff}1", false),
+        // What an input method writes as people write ２０２５, and reads as 2025.
+        ("２０２５-1", false),
+        ("Ａ1", false),
+        ("a\u{a0}b", false),
+        ("a  b", false),
+        ("a b", true),
+        ("（一）1", true),
         ("e\u{301}", true),
         ("京A·1", true),
         ("〔2025〕17号", true),
@@ -426,4 +433,63 @@ fn a_service_that_names_a_file_again_and_again_is_refused() {
     let error = annals_contracts::Service::of(&files).unwrap_err();
     assert_eq!(error.code(), "service.form");
     assert!(error.to_string().contains("4194304 bytes"), "{error}");
+}
+
+/// Who signs in one role does so by that role's grant: another of his roles, granted the same act, does not stand in for it.
+#[test]
+fn a_grant_is_of_the_role_in_which_one_signs() {
+    let mut desk = Desk::new();
+    let mut both = crate::desk::credential("zoe", "A", "officer");
+    let Value::Map(data) = &mut both.data else { panic!("a credential has fields") };
+    data.insert("roles".to_owned(), Value::List(vec![Value::from("officer"), Value::from("head")]));
+    desk.administer("root", REGISTRY, &encode(&both)).unwrap();
+    let acts = |role: &str, acts: &[&str]| annals_contracts::message::Grant {
+        acts: acts.iter().map(|act| (*act).to_owned()).collect(),
+        agency: "*".to_owned(),
+        from: 0,
+        role: role.to_owned(),
+        until: VALUE_INTEGER_MAX,
+    };
+    // The head may file by the grant, but it is officers who sign that.
+    let grants = vec![acts("officer", &["inspect"]), acts("head", &["file", "grant"])];
+    let form = PolicyForm { action: "permit".to_owned(), grants, version: 2 };
+    desk.administer("root", POLICY, &encode(&form)).unwrap();
+    assert_eq!(desk.refusal("zoe", &file("1")).code, "policy.denied");
+    let grants = vec![acts("officer", &["file"]), acts("head", &["grant"])];
+    let form = PolicyForm { action: "permit".to_owned(), grants, version: 3 };
+    desk.administer("root", POLICY, &encode(&form)).unwrap();
+    assert_eq!(desk.act("zoe", &file("1")).1.unwrap(), Status::Accepted);
+}
+
+/// A label is for people, and may be mended: state names the field.
+#[test]
+fn what_is_wrong_is_named_in_state_without_its_label() {
+    let mut desk = Desk::new();
+    let no_applicant = Act { data: Value::map([("fee", Value::from(1))]), ..file("1") };
+    let refused = desk.refusal("ann", &no_applicant);
+    assert_eq!((refused.code, refused.about), ("payload.form", vec!["applicant".to_owned()]));
+    assert!(refused.words.contains("applicant (申请人 Applicant): is missing"), "{}", refused.words);
+}
+
+/// A misspelt act would be denied to everybody without a word.
+#[test]
+fn a_service_grants_what_it_has() {
+    let with = |from: &str, to: &str| {
+        let manifest = crate::desk::SERVICE.replacen(from, to, 1);
+        assert_ne!(manifest, crate::desk::SERVICE, "{from}");
+        annals_contracts::Service::of(&[("service.toml", &manifest), ("permit.toml", DEFINITION)])
+    };
+    let grant = "[[grant]]\n";
+    for (wrong, what) in [
+        ("action = \"permits\"\nrole = \"officer\"\nacts = [\"*\"]", "\"permits\""),
+        ("action = \"permit\"\nrole = \"officer\"\nacts = [\"fill\"]", "\"fill\""),
+        ("action = \"permit\"\nrole = \"clerk\"\nacts = [\"*\"]", "\"clerk\""),
+        ("action = \"registry/devices\"\nrole = \"officer\"\nacts = [\"put\"]", "\"registry/devices\""),
+    ] {
+        let error = with(grant, &format!("{grant}{wrong}\n\n{grant}")).unwrap_err();
+        assert_eq!(error.code(), "service.form");
+        assert!(error.to_string().contains(what), "{error}");
+    }
+    let error = with("\"permit.toml\"", "\"../permit.toml\"").unwrap_err();
+    assert!(error.to_string().contains("beside it"), "{error}");
 }

@@ -60,7 +60,9 @@ fn mistakes_are_told_in_one_line() {
     assert_eq!(early.about, ["inspect"]);
     assert_eq!(desk.refusal("cid", &act("note", "1")).code, "workflow.parent_missing");
     let note = |parent: &str| Act { parents: vec![parent.to_owned()], ..act("note", "1") };
-    assert_eq!(desk.refusal("ann", &note("#2")).code, "workflow.parent_unknown");
+    for unknown in ["#2", "#0", "#01", "#+1", "#", "1", "A/1#01"] {
+        assert_eq!(desk.refusal("ann", &note(unknown)).code, "workflow.parent_unknown", "{unknown}");
+    }
     assert_eq!(desk.refusal("cid", &note("#1")).code, "signer.agency");
     assert_eq!(desk.refusal("eve", &note("#1")).code, "signer.role");
     assert_eq!(desk.refusal("mallory", &note("#1")).code, "signer.unknown");

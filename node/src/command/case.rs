@@ -46,7 +46,7 @@ pub(super) fn pending_name(view: &View, instance: &Instance) -> Result<String, C
 }
 
 /// What people call a step, with its name in the procedure.
-fn act_name(compiled: &Compiled, act: &str) -> String {
+pub(super) fn act_name(compiled: &Compiled, act: &str) -> String {
     compiled.transition(act).map_or_else(|| act.to_owned(), |step| format!("{} ({act})", step.rule.label))
 }
 
@@ -56,7 +56,7 @@ fn role_name(compiled: &Compiled, role: &str) -> String {
 }
 
 /// Whose signature a rule asks for, in words.
-fn signer_name(compiled: &Compiled, rule: &SignerRule) -> String {
+pub(super) fn signer_name(compiled: &Compiled, rule: &SignerRule) -> String {
     let role = role_name(compiled, &rule.role);
     let of = match rule.agency.as_str() {
         "case" => String::new(),

@@ -45,6 +45,21 @@ pub(super) fn words(value: &Value) -> String {
     }
 }
 
+/// A map in a line, as far as a line goes; all of it is for `--json`.
+pub(super) fn line(value: &Value) -> String {
+    let fields = value.as_map().into_iter().flatten().map(|(name, value)| format!("{name}={}", words(value)));
+    shortened(&fields.collect::<Vec<_>>().join(" "))
+}
+
+/// As much of a text as a table has room for.
+pub(super) fn shortened(text: &str) -> String {
+    const LETTERS_MAX: usize = 160;
+    match text.char_indices().nth(LETTERS_MAX) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 /// Reads a form's type from its value.
 pub(super) fn typed<T: DeserializeOwned>(path: &Path, value: &Value) -> Result<T, CommandError> {
     serde_json::from_slice(&value.encode()).map_err(|error| {

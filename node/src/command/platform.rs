@@ -1,6 +1,7 @@
 //! `annals platform`: making and administering one.
 
 mod init;
+mod procedure;
 mod putting;
 mod show;
 

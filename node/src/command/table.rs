@@ -1,7 +1,9 @@
 //! Tables for people: columns aligned by what a terminal shows, where a Chinese character is as wide as two Latin ones.
 //!
-//! Cells hold what records say, so control characters are shown as the replacement character and never sent to the terminal.
+//! Cells hold what records say, so control characters, and those that can't be seen or turn the direction of others, are shown as the
+//! replacement character and never sent to the terminal.
 
+use annals_contracts::is_invisible;
 use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr as _;
 
@@ -57,7 +59,8 @@ impl Table {
 
 /// A text as a terminal may be sent it.
 pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { '\u{FFFD}' } else { letter }).collect()
+    let is_odd = |letter: char| letter.is_control() || is_invisible(letter);
+    text.chars().map(|letter| if is_odd(letter) { '\u{FFFD}' } else { letter }).collect()
 }
 
 #[cfg(test)]
@@ -69,10 +72,10 @@ mod tests {
     fn wide_characters_count_twice_and_controls_are_not_sent() {
         let mut table = Table::new(["案件", "state"]).indented(1);
         table.row(["SJ/1".to_owned(), "已登记".to_owned()]);
-        table.row(["市监/2026".to_owned(), "a\u{1b}[31m\nb".to_owned()]);
+        table.row(["市监/2026".to_owned(), "a\u{1b}[31m\nb\u{202e}".to_owned()]);
         let mut out = Vec::new();
         table.write(&mut out).unwrap();
-        let expected = " 案件       state\n SJ/1       已登记\n 市监/2026  a\u{FFFD}[31m\u{FFFD}b\n";
+        let expected = " 案件       state\n SJ/1       已登记\n 市监/2026  a\u{FFFD}[31m\u{FFFD}b\u{FFFD}\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }

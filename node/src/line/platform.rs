@@ -147,6 +147,9 @@ pub(crate) struct PlatformShow {
     /// The grants on an action: a procedure's name, or registry/ and a registry's
     #[arg(long, value_name = "ACTION")]
     pub(crate) policy: Option<String>,
+    /// The steps of a procedure that holds now, or the form of one of them: its fields, documents and signers
+    #[arg(long, value_names = ["NAME", "ACT"], num_args = 1..=2, conflicts_with_all = ["policy", "registry", "at"])]
+    pub(crate) procedure: Option<Vec<String>>,
     /// What held behind this record, instead of what holds now
     #[arg(long, value_name = "SEQ")]
     pub(crate) at: Option<u64>,

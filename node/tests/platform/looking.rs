@@ -29,7 +29,9 @@ fn cases_are_listed_filtered_and_aligned() {
     assert!(more.err.contains("--after SJ/2"), "{}", more.err);
     let more = town.run(&words("case overdue city --as-of 2999-12-31 --limit 2 --json"));
     assert!(more.err.contains("there are more"), "{}", more.err);
-    assert_eq!(more.json().len(), 2);
+    let all = town.run(&words("case overdue city --as-of 2999-12-31 --json")).json();
+    assert_eq!(more.json(), all[..2], "those first that ended first");
+    assert!(all.is_sorted_by_key(|late| late["due"].as_i64().unwrap()), "{all:?}");
     let table = town.run(&words("case list city")).good();
     let lines: Vec<_> = table.lines().collect();
     assert_eq!(lines.len(), 4, "{table}");
@@ -43,6 +45,23 @@ fn cases_are_listed_filtered_and_aligned() {
     town.run(&words("case list city --after SJ")).bad(64, &["AGENCY/NUMBER"]);
     town.run(&words("case show city SJ/7")).bad(66, &["SJ/7"]);
     town.run(&words("case show city SJ")).bad(64, &["AGENCY/NUMBER"]);
+}
+
+#[test]
+fn a_step_says_what_it_asks_for() {
+    let town = Town::new();
+    let form = town.run(&words("platform show city --procedure enforcement register")).good();
+    for wanted in ["party.name", "inspection | complaint", "案由", "2 to 8", "signed by"] {
+        assert!(form.contains(wanted), "{wanted} is not in\n{form}");
+    }
+    let form = town.run(&words("platform show city --procedure enforcement register --json")).json();
+    assert_eq!(form[0]["fields"]["party"]["fields"]["name"]["max"], 200);
+    let notice = town.run(&words("platform show city --procedure enforcement notify")).good();
+    assert!(notice.contains("--attach notice=FILE"), "{notice}");
+    let steps = town.run(&words("platform show city --procedure enforcement")).good();
+    assert!(steps.contains("a new case") && steps.contains("any that is not final"), "{steps}");
+    town.run(&words("platform show city --procedure permit")).bad(66, &["there are enforcement"]);
+    town.run(&words("platform show city --procedure enforcement fly")).bad(66, &["no step \"fly\"", "register"]);
 }
 
 #[test]

@@ -47,13 +47,19 @@ pub(super) fn proposal_name(proposal: &Proposal) -> String {
         (&proposal.payload, |value: Option<&Value>| value.map_or_else(String::new, ToString::to_string));
     match proposal.kind.as_str() {
         "registry" => format!(
-            "{} {} version {} ({})",
+            "{} {} version {} ({}): {}",
             text(payload.get("type")),
             text(payload.get("id")),
             version(payload.get("version")),
-            text(payload.get("status"))
+            text(payload.get("status")),
+            payload.get("data").map_or_else(String::new, form::line)
         ),
-        "policy" => format!("grants on {} version {}", text(payload.get("action")), version(payload.get("version"))),
+        "policy" => {
+            let grants: Vec<_> = payload.get("grants").and_then(Value::as_list).unwrap_or_default().iter().collect();
+            let grants: Vec<_> = grants.into_iter().map(form::line).collect();
+            let (action, version) = (text(payload.get("action")), version(payload.get("version")));
+            format!("grants on {action} version {version}: {}", form::shortened(&grants.join("; ")))
+        }
         _ => match (payload.get("definition"), payload.get("contracts")) {
             (Some(definition), _) => {
                 format!("procedure {} version {}", text(definition.get("name")), version(definition.get("version")))

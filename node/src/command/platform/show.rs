@@ -1,17 +1,18 @@
 //! `annals platform show`: what a platform is, and what its registries and grants say.
 
+use super::procedure;
 use super::putting::proposal_name;
 use crate::command::form;
 use crate::command::looking::open_to_look;
 use crate::command::table::{Table, plain};
 use crate::exit::CommandError;
 use crate::line::PlatformShow;
+use annals_contracts::View;
 use annals_contracts::administration::Proposal;
 use annals_contracts::days::{Day, Moment};
 use annals_contracts::message::{EntryStatus, Grant};
 use annals_contracts::registry::{Entry, RegistryType};
 use annals_contracts::value::INTEGER_MAX;
-use annals_contracts::{Value, View};
 use serde_json::json;
 use std::io::{StdoutLock, Write as _};
 use std::sync::Arc;
@@ -25,6 +26,11 @@ pub(super) fn run(show: &PlatformShow) -> Result<u8, CommandError> {
         return Err(CommandError::NotFound(format!("--at {at}: the ledger has {} records", view.applied().next_seq)));
     }
     let mut out = std::io::stdout().lock();
+    match show.procedure.as_deref() {
+        Some([name, act]) => return procedure::show_act(&mut out, &view, name, act, show.json),
+        Some([name, ..]) => return procedure::show(&mut out, &view, name, show.json),
+        _ => {}
+    }
     match (show.registry.as_deref(), &show.policy) {
         (Some([registry, id]), _) => entry(&mut out, &view, registry, id, show),
         (Some([registry, ..]), _) => registry_entries(&mut out, &view, registry, show),
@@ -67,12 +73,6 @@ fn entry_json(entry: &Entry, problem: Option<&str>) -> serde_json::Value {
     object
 }
 
-/// The fields of an entry in a line.
-fn in_a_line(data: &Value) -> String {
-    let fields = data.as_map().into_iter().flatten().map(|(name, value)| format!("{name}={}", form::words(value)));
-    fields.collect::<Vec<_>>().join(" ")
-}
-
 fn registry_type(view: &View, name: &str) -> Result<RegistryType, CommandError> {
     let registries = view.registries()?;
     let names: Vec<_> = registries.iter().map(|registry| registry.name.clone()).collect();
@@ -98,8 +98,7 @@ fn registry_entries(
             continue;
         }
         let until = end(entry.form.until, offset);
-        // Longer lists are for --json.
-        let data: String = in_a_line(&entry.form.data).chars().take(120).collect();
+        let data = form::line(&entry.form.data);
         table.row([id, status(&entry, now, offset), entry.form.version.to_string(), until, data]);
     }
     if !show.json {

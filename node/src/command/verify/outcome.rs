@@ -23,7 +23,10 @@ pub(super) fn run(path: &Path, text: &str, with_payload: bool, vkey: &Vkey) -> R
         tell(&mut out, step.words(), result.err().map(|error| error.to_string()))?;
     }
     if !holds {
-        writeln!(out, "REFUSED this proof does not show what it says; ask the platform for it again")?;
+        writeln!(
+            out,
+            "REFUSED this proof does not show what it says, or --ledger-key is another ledger's: compare that with the vkey that the platform published, then ask for the proof again"
+        )?;
         return Ok(NEGATIVE);
     }
     conclude(&mut out, &proof, vkey)?;
