@@ -6,13 +6,11 @@
 
 use crate::administration::{administer, begin, contracts_version, countersign as countersign_proposal, no_platform};
 use crate::charter::platform;
-use crate::draft::{At, Draft, Layer, Stop};
+use crate::draft::{At, Draft, Ground, Layer, Stop};
 use crate::failure::{CONTRACTS_VERSION, HostError};
 use crate::keys;
-use crate::library::Library;
 use crate::message::{ATTEMPT, AttemptForm, Body, Message, is_contract};
 use crate::outcome::{Outcome, Refused, Status, list_root};
-use crate::state::State;
 use crate::value::Value;
 use crate::workflow;
 use annals::tree::leaf_hash;
@@ -25,13 +23,6 @@ const ROWS_AT_A_TIME: usize = 4096;
 
 /// Bytes of a piece of a block's list, about.
 const LIST_PIECE: usize = 16 << 10;
-
-/// What records are applied to.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ground<'a> {
-    pub(crate) state: &'a State,
-    pub(crate) library: &'a Library,
-}
 
 /// A record of a block, as contracts take it.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +45,7 @@ pub(crate) fn apply_record(
     at: At,
     incoming: &Incoming<'_>,
 ) -> Result<(Status, Layer), HostError> {
-    let mut draft = Draft::new(ground.state, ground.library, block, at);
+    let mut draft = Draft::new(ground, block, at);
     match caught(|| decide(&mut draft, incoming)) {
         Ok(status) => Ok((status, draft.into_layer())),
         Err(Stop::Refused(refused)) => Ok((Status::Refused(refused), Layer::default())),
@@ -113,7 +104,7 @@ fn note(draft: &mut Draft<'_>, author: &AuthorId, attempt: &AttemptForm) -> Resu
 /// Stops where the ledger's contracts are of a later version than this code.
 fn check_version(ground: Ground<'_>, at: At) -> Result<(), HostError> {
     let block = Layer::default();
-    let mut draft = Draft::new(ground.state, ground.library, &block, at);
+    let mut draft = Draft::new(ground, &block, at);
     match contracts_version(&mut draft) {
         Ok(needed) if CONTRACTS_VERSION < needed => Err(HostError::Version { needed }),
         Err(Stop::Broken(error)) => Err(error),
@@ -126,7 +117,7 @@ fn pass_deadlines(ground: Ground<'_>, block: &mut Layer, at: At) -> Result<(), H
     let (mut from, to) = keys::due_range(at.time_ms);
     let mut met = BTreeSet::new();
     loop {
-        let rows = match Draft::new(ground.state, ground.library, block, at).rows(&from, &to, ROWS_AT_A_TIME) {
+        let rows = match Draft::new(ground, block, at).rows(&from, &to, ROWS_AT_A_TIME) {
             Ok(rows) => rows,
             Err(Stop::Broken(error)) => return Err(error),
             Err(Stop::Refused(_)) => return Ok(()),
@@ -136,7 +127,7 @@ fn pass_deadlines(ground: Ground<'_>, block: &mut Layer, at: At) -> Result<(), H
         from = [&last[..], &[0]].concat();
         let cases = rows.iter().filter_map(|row| keys::parse_due_row(row)).map(|(_, case, _)| case);
         for case in cases.filter(|case| met.insert(case.clone())) {
-            let mut draft = Draft::new(ground.state, ground.library, block, at);
+            let mut draft = Draft::new(ground, block, at);
             match caught(|| workflow::fire(&mut draft, &case)) {
                 Ok(()) => {
                     let layer = draft.into_layer();

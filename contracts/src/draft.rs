@@ -66,11 +66,20 @@ pub struct At {
     pub time_ms: i64,
 }
 
+/// What records are applied to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ground<'a> {
+    pub(crate) state: &'a State,
+    pub(crate) library: &'a Library,
+    /// Whether what is loaded to be changed is taken out of the library: by the host, who puts back what becomes of it. Those who only
+    /// try something leave it there.
+    pub(crate) takes: bool,
+}
+
 /// What one record would change.
 #[derive(Debug)]
 pub(crate) struct Draft<'a> {
-    state: &'a State,
-    library: &'a Library,
+    ground: Ground<'a>,
     block: &'a Layer,
     own: Layer,
     /// Steps left.
@@ -81,8 +90,8 @@ pub(crate) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     /// A draft on what a block has changed so far.
-    pub(crate) fn new(state: &'a State, library: &'a Library, block: &'a Layer, at: At) -> Self {
-        Self { state, library, block, own: Layer::default(), budget: Budget::new(STEPS_MAX), at }
+    pub(crate) fn new(ground: Ground<'a>, block: &'a Layer, at: At) -> Self {
+        Self { ground, block, own: Layer::default(), budget: Budget::new(STEPS_MAX), at }
     }
 
     /// A draft to try something on, whose changes are thrown away with it.
@@ -92,7 +101,7 @@ impl<'a> Draft<'a> {
 
     /// The compiled definitions.
     pub(crate) const fn library(&self) -> &'a Library {
-        self.library
+        self.ground.library
     }
 
     /// What it changes.
@@ -110,7 +119,7 @@ impl<'a> Draft<'a> {
         self.spend(ACCESS_STEPS)?;
         let found = match self.own.values.get(key).or_else(|| self.block.values.get(key)) {
             Some(changed) => changed.clone(),
-            None => self.state.get(key)?,
+            None => self.ground.state.get(key)?,
         };
         // Reading it into its form takes as long as it is large.
         self.spend(steps_of(found.as_deref().unwrap_or_default()))?;
@@ -124,12 +133,26 @@ impl<'a> Draft<'a> {
         decode: impl FnOnce(&[u8]) -> Result<T, String>,
     ) -> Result<Option<Arc<T>>, Stop> {
         let Some(bytes) = self.get(key)? else { return Ok(None) };
-        if let Some(known) = self.library.decoded(key, &bytes) {
+        if let Some(known) = self.ground.library.decoded(key, &bytes) {
             return Ok(Some(known));
         }
         let value = Arc::new(decode(&bytes).map_err(|problem| damaged(key, &problem))?);
-        self.library.keep(key, &bytes, &value);
+        self.ground.library.keep(key, &bytes, &value);
         Ok(Some(value))
+    }
+
+    /// The value of a key, decoded, for whoever changes it and sets what becomes of it.
+    pub(crate) fn decoded_for_change<T: Clone + std::any::Any + Send + Sync>(
+        &mut self,
+        key: &[u8],
+        decode: impl FnOnce(&[u8]) -> Result<T, String>,
+    ) -> Result<Option<T>, Stop> {
+        let Some(bytes) = self.get(key)? else { return Ok(None) };
+        let library = self.ground.library;
+        let taken = if self.ground.takes { library.take(key, &bytes) } else { None };
+        let known = taken.or_else(|| library.decoded(key, &bytes).map(Arc::unwrap_or_clone));
+        let value = known.map_or_else(|| decode(&bytes), Ok);
+        value.map(Some).map_err(|problem| damaged(key, &problem))
     }
 
     /// Sets the value of a key, and remembers what its bytes decode to.
@@ -140,7 +163,7 @@ impl<'a> Draft<'a> {
         value: &Arc<T>,
     ) -> Result<(), Stop> {
         let bytes: Arc<[u8]> = bytes.into();
-        self.library.keep(&key, &bytes, value);
+        self.ground.library.keep(&key, &bytes, value);
         self.put_bytes(key, bytes)
     }
 
@@ -149,7 +172,7 @@ impl<'a> Draft<'a> {
         self.spend(ACCESS_STEPS)?;
         match self.own.rows.get(key).or_else(|| self.block.rows.get(key)) {
             Some(changed) => Ok(changed.clone()),
-            None => Ok(self.state.row(key)?),
+            None => Ok(self.ground.state.row(key)?),
         }
     }
 
@@ -158,7 +181,7 @@ impl<'a> Draft<'a> {
         self.spend(ACCESS_STEPS)?;
         let (mut from, mut found) = (from.to_vec(), Vec::new());
         while from.as_slice() < to && found.len() < most {
-            let stored = self.state.rows(&from, to, most)?;
+            let stored = self.ground.state.rows(&from, to, most)?;
             // Behind the last one that was read there may be more: what was changed there is looked at with them.
             let end = stored.last().filter(|_| stored.len() == most);
             let end = end.map_or_else(|| to.to_vec(), |(last, _)| [&last[..], &[0]].concat());
@@ -282,7 +305,8 @@ mod tests {
                 BlockChanges { height: 1, next_seq: 1, ledger_root: annals::TreeHash::from_bytes([1; 32]), changes: Changes::new(), rows };
             writer.apply(block_changes).unwrap();
             let (state, library, below) = (writer.reader(), Library::default(), layer(&block));
-            let mut draft = Draft::new(&state, &library, &below, At { seq: 1, height: 2, time_ms: 0 });
+            let ground = Ground { state: &state, library: &library, takes: true };
+            let mut draft = Draft::new(ground, &below, At { seq: 1, height: 2, time_ms: 0 });
             draft.own = layer(&own);
             let mut there = stored.clone();
             there.extend(block.iter().chain(&own).map(|(key, is_there)| (*key, *is_there)));

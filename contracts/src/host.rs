@@ -4,8 +4,8 @@
 //! ahead is caught up with. State is stored in groups of blocks; after a crash the blocks behind the last group are applied again, which
 //! gives the same state. A failure to read or store ends the host with its cause, never with a guess.
 
-use crate::apply::{Ground, Incoming, apply_block};
-use crate::draft::{At, Layer};
+use crate::apply::{Incoming, apply_block};
+use crate::draft::{At, Ground, Layer};
 use crate::failure::HostError;
 use crate::library::Library;
 use crate::state::{Applied, BlockChanges, State, StateWriter};
@@ -95,7 +95,7 @@ impl Applier {
         let time_ms = i64::try_from(first.ordered_time_ms()).unwrap_or(i64::MAX);
         let at = At { seq: first.seq(), height: first.height(), time_ms };
         let incoming: Vec<_> = records.iter().map(incoming).collect::<Result<_, _>>()?;
-        let ground = Ground { state: &self.state, library: &self.library };
+        let ground = Ground { state: &self.state, library: &self.library, takes: true };
         let Layer { values: changes, rows, .. } = apply_block(ground, at, &incoming)?;
         self.writer.apply(BlockChanges {
             height: at.height,

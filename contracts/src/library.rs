@@ -56,6 +56,17 @@ impl Library {
         if is_same { Arc::clone(value).downcast().ok() } else { None }
     }
 
+    /// The same, taken out for whoever changes it and keeps what becomes of it: then nobody copies it. None if somebody else uses it.
+    pub(crate) fn take<T: Any + Send + Sync>(&self, key: &[u8], bytes: &Arc<[u8]>) -> Option<T> {
+        let mut decoded = self.decoded.lock();
+        let of_type = decoded.values.get_mut(&TypeId::of::<T>())?;
+        let (known, value) = of_type.remove(key)?;
+        decoded.count -= 1;
+        decoded.bytes -= known.len();
+        let is_same = Arc::ptr_eq(&known, bytes) || known == *bytes;
+        if is_same { Arc::into_inner(value.downcast().ok()?) } else { None }
+    }
+
     /// Keeps what bytes under a key decode to.
     pub(crate) fn keep<T: Any + Send + Sync>(&self, key: &[u8], bytes: &Arc<[u8]>, value: &Arc<T>) {
         let value: Arc<dyn Any + Send + Sync> = Arc::<T>::clone(value);

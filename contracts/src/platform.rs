@@ -22,9 +22,8 @@ pub use submit::{SubmitError, Submitted};
 pub use view::View;
 
 use crate::administration::PlatformForm;
-use crate::apply::Ground;
 use crate::charter::Platform as Charter;
-use crate::draft::{At, Draft, Layer, Stop};
+use crate::draft::{At, Draft, Ground, Layer, Stop};
 use crate::failure::HostError;
 use crate::host::{Applier, Host, Progress};
 use crate::library::Library;
@@ -355,7 +354,7 @@ impl Drop for Platform {
 
 impl Core {
     fn ground(&self) -> Ground<'_> {
-        Ground { state: &self.state, library: &self.library }
+        Ground { state: &self.state, library: &self.library, takes: false }
     }
 
     /// Where and when a record would be applied that is ordered now.
@@ -395,7 +394,8 @@ impl Founding {
         let (writer, library, block) =
             (StateWriter::in_memory(&StateOptions::default())?, Library::default(), Layer::default());
         let state = writer.reader();
-        let mut draft = Draft::new(&state, &library, &block, At { seq: 1, height: 1, time_ms: 0 });
+        let ground = Ground { state: &state, library: &library, takes: false };
+        let mut draft = Draft::new(ground, &block, At { seq: 1, height: 1, time_ms: 0 });
         match crate::administration::begin(&mut draft, host.author(), &payload) {
             Ok(_) => Ok(payload.encode()),
             Err(Stop::Refused(refused)) => Err(PlatformError::Founding(refused)),

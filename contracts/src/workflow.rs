@@ -226,7 +226,7 @@ fn check_parents(draft: &mut Draft<'_>, needed: bool, instance: &Instance, act: 
             instance.acts
         } else {
             let key = keys::parse_case(case).map(|(agency, number)| keys::case(agency, number));
-            let other = key.map(|key| Instance::load(draft, &key)).transpose()?.flatten();
+            let other = key.map(|key| Instance::look(draft, &key)).transpose()?.flatten();
             other.map_or(0, |other| other.acts)
         };
         if number == 0 || acts < number {

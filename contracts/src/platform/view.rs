@@ -5,7 +5,7 @@
 
 use super::{PlatformError, files};
 use crate::charter::{self, Platform as Charter};
-use crate::draft::{At, Draft, Layer, Stop};
+use crate::draft::{At, Draft, Ground, Layer, Stop};
 use crate::host::Applier;
 use crate::library::Library;
 use crate::state::{Applied, State, StateOptions, StateWriter};
@@ -95,7 +95,7 @@ pub(super) fn look<T>(
     ask: impl FnOnce(&mut Draft<'_>) -> Result<T, Stop>,
 ) -> Result<T, PlatformError> {
     let block = Layer::default();
-    let mut draft = Draft::new(state, library, &block, at);
+    let mut draft = Draft::new(Ground { state, library, takes: false }, &block, at);
     ask(&mut draft).map_err(|stop| match stop {
         Stop::Broken(error) => PlatformError::Host(error),
         Stop::Refused(refused) => PlatformError::Refused(refused),

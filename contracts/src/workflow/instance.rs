@@ -173,9 +173,14 @@ impl Instance {
         keys::case(&self.origin, &self.number)
     }
 
-    /// The case under a key.
+    /// The case under a key, to be changed and saved.
     pub(crate) fn load(draft: &mut Draft<'_>, key: &[u8]) -> Result<Option<Self>, Stop> {
-        Ok(draft.decoded(key, Self::read)?.map(Arc::unwrap_or_clone))
+        draft.decoded_for_change(key, Self::read)
+    }
+
+    /// The case under a key, to be looked at.
+    pub(crate) fn look(draft: &mut Draft<'_>, key: &[u8]) -> Result<Option<Arc<Self>>, Stop> {
+        draft.decoded(key, Self::read)
     }
 
     /// Reads what state holds of a case.
