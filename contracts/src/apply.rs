@@ -10,7 +10,7 @@ use crate::draft::{At, Draft, Ground, Layer, Stop};
 use crate::failure::{CONTRACTS_VERSION, HostError};
 use crate::keys;
 use crate::message::{ATTEMPT, AttemptForm, Body, Message, is_contract};
-use crate::outcome::{Outcome, Refused, Status, list_root};
+use crate::outcome::{Event, Outcome, Refused, Status, list_root};
 use crate::value::Value;
 use crate::workflow;
 use annals::tree::leaf_hash;
@@ -135,7 +135,7 @@ fn pass_deadlines(ground: Ground<'_>, block: &mut Layer, at: At) -> Result<(), H
                 }
                 Err(Stop::Broken(error)) => return Err(error),
                 // Nobody is there to be told: it is an event, and the rows stay, so the next block tries again.
-                Err(Stop::Refused(refused)) => block.events.push(crate::outcome::Event {
+                Err(Stop::Refused(refused)) => block.events.push(Event {
                     name: "deadline.failed",
                     case: keys::case_name(&case),
                     about: vec![refused.code.to_owned()],
@@ -154,7 +154,7 @@ pub(crate) fn apply_block(ground: Ground<'_>, at: At, records: &[Incoming<'_>]) 
     check_version(ground, at)?;
     let mut block = Layer::default();
     pass_deadlines(ground, &mut block, at)?;
-    let mut list: Vec<Value> = std::mem::take(&mut block.events).iter().map(crate::outcome::Event::value).collect();
+    let mut list: Vec<_> = std::mem::take(&mut block.events).iter().map(Event::encode).collect();
     for (seq, incoming) in (at.seq..).zip(records) {
         if !is_contract(incoming.kind) {
             continue;
@@ -165,21 +165,20 @@ pub(crate) fn apply_block(ground: Ground<'_>, at: At, records: &[Incoming<'_>]) 
         if let Status::Refused(refused) = &status {
             block.rows.insert(keys::words_row(seq), Some(refused.words.as_bytes().into()));
         }
-        list.push(Outcome { seq, record: incoming.record, status }.value());
-        list.extend(events.iter().map(crate::outcome::Event::value));
+        list.push(Outcome { seq, record: incoming.record, status }.encode());
+        list.extend(events.iter().map(Event::encode));
     }
     if !list.is_empty() {
-        commit_list(&mut block, at, &list);
+        commit_list(&mut block, at, list);
     }
     Ok(block)
 }
 
 /// Puts the list's root into state, and the list beside it, in pieces.
-fn commit_list(block: &mut Layer, at: At, list: &[Value]) {
-    let entries: Vec<_> = list.iter().map(Value::encode).collect();
+fn commit_list(block: &mut Layer, at: At, entries: Vec<Vec<u8>>) {
     let hashes: Vec<_> = entries.iter().map(|entry| leaf_hash(entry)).collect();
     let root = list_root(&hashes).to_string();
-    let count = Value::Integer(i64::try_from(list.len()).unwrap_or(i64::MAX));
+    let count = Value::Integer(i64::try_from(entries.len()).unwrap_or(i64::MAX));
     let value = Value::map([("count", count), ("root", Value::from(root))]);
     block.values.insert(keys::outcomes(at.height), Some(value.encode().into()));
     let (mut piece, mut first) = (Vec::new(), 0);

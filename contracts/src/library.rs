@@ -89,3 +89,50 @@ impl Library {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn bytes(text: &str) -> Arc<[u8]> {
+        text.as_bytes().into()
+    }
+
+    #[test]
+    fn what_is_taken_is_whole_and_of_these_bytes() {
+        let (library, text) = (Library::default(), Arc::new("one".to_owned()));
+        let keep = |value: &Arc<String>| library.keep(b"key", &bytes(value), value);
+        keep(&text);
+        assert_eq!(library.take::<String>(b"key", &bytes("one")), None, "somebody still looks at it");
+        keep(&Arc::new("one".to_owned()));
+        assert_eq!(library.take::<u32>(b"key", &bytes("one")), None, "it is of another type");
+        assert_eq!(library.decoded::<String>(b"key", &bytes("two")), None, "of other bytes");
+        assert_eq!(library.take::<String>(b"key", &bytes("one")).as_deref(), Some("one"));
+        assert_eq!(library.take::<String>(b"key", &bytes("one")), None, "it was taken");
+        keep(&Arc::new("one".to_owned()));
+        assert_eq!(library.take::<String>(b"key", &bytes("two")), None, "what it was is no more");
+        let decoded = library.decoded.lock();
+        assert_eq!((decoded.count, decoded.bytes), (0, 0));
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let library = Library::default();
+        for index in 0..2 * DECODED_MAX as u64 {
+            library.keep(&index.to_le_bytes(), &bytes("value"), &Arc::new(index));
+        }
+        let large = bytes(&"x".repeat(1 << 20));
+        for index in 0..100_u64 {
+            library.keep(&index.to_le_bytes(), &large, &Arc::new("large"));
+        }
+        let decoded = library.decoded.lock();
+        assert!(decoded.count <= DECODED_MAX && decoded.bytes <= DECODED_BYTES_MAX, "{decoded:?}");
+        let (count, size) = decoded
+            .values
+            .values()
+            .flat_map(HashMap::values)
+            .fold((0, 0), |(count, size), (bytes, _)| (count + 1, size + bytes.len()));
+        assert_eq!((count, size), (decoded.count, decoded.bytes));
+    }
+}

@@ -7,8 +7,7 @@
 //! Words are told, not hashed: a refusal's code and what it is about are part of state, its sentence is not, so that a better
 //! sentence changes no root.
 
-use crate::keys::texts;
-use crate::value::Value;
+use crate::value::MapWriter;
 use annals::tree::Frontier;
 use annals::{RecordId, TreeHash};
 
@@ -70,20 +69,24 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// What state commits to.
-    pub fn value(&self) -> Value {
+    /// What state commits to: the canonical form of a map.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let waiting_for;
         let (status, code, about) = match &self.status {
-            Status::Accepted => ("accepted", "", Vec::new()),
-            Status::Waiting(signatures) => ("waiting", "", vec![signatures.to_string()]),
-            Status::Refused(refused) => ("refused", refused.code, refused.about.clone()),
+            Status::Accepted => ("accepted", "", &[][..]),
+            Status::Waiting(signatures) => {
+                waiting_for = [signatures.to_string()];
+                ("waiting", "", &waiting_for[..])
+            }
+            Status::Refused(refused) => ("refused", refused.code, &refused.about[..]),
         };
-        Value::map([
-            ("about", texts(about)),
-            ("code", Value::from(code)),
-            ("record", Value::from(self.record.to_string())),
-            ("seq", Value::Integer(i64::try_from(self.seq).unwrap_or(i64::MAX))),
-            ("status", Value::from(status)),
-        ])
+        MapWriter::default()
+            .texts("about", about)
+            .text("code", code)
+            .text("record", &self.record.to_string())
+            .number("seq", self.seq)
+            .text("status", status)
+            .finish()
     }
 }
 
@@ -99,13 +102,9 @@ pub struct Event {
 }
 
 impl Event {
-    /// What state commits to.
-    pub fn value(&self) -> Value {
-        Value::map([
-            ("about", texts(&self.about)),
-            ("case", Value::from(self.case.as_str())),
-            ("event", Value::from(self.name)),
-        ])
+    /// What state commits to: the canonical form of a map.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        MapWriter::default().texts("about", &self.about).text("case", &self.case).text("event", self.name).finish()
     }
 }
 

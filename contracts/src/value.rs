@@ -5,12 +5,14 @@
 //! say are refused, so a value has one hash. Depth, size and count are bounded before anything is built.
 
 mod reading;
+mod writing;
 
 pub(crate) use reading::FormError;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
+pub(crate) use writing::MapWriter;
 
 /// Largest magnitude of an integer: what every JSON implementation holds exactly (RFC 8259, section 6).
 pub const INTEGER_MAX: i64 = (1 << 53) - 1;

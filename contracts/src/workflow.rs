@@ -19,7 +19,7 @@ use crate::deployed::{StoredDefinition, Versions};
 use crate::draft::{ACCESS_STEPS, Draft, STEPS_MAX, Stop, damaged, over_budget, stored};
 use crate::guard::{Budget, Guard, GuardError};
 use crate::keys;
-use crate::message::{Act, AttachedForm, Message};
+use crate::message::{Act, Message};
 use crate::officer::Officer;
 use crate::outcome::{Refused, Status};
 use crate::registry;
@@ -475,12 +475,4 @@ pub(crate) fn is_secret(compiled: &Compiled, instance: &Instance) -> bool {
     let case = instance.value();
     let shown = guard.evaluate(&[("case", &case)], &mut Budget::new(STEPS_MAX));
     shown.ok().and_then(|value| value.as_bool()) != Some(false)
-}
-
-/// What an act has attached, as a row keeps it.
-fn attached(attachments: &[AttachedForm]) -> Value {
-    let one = |attached: &AttachedForm| {
-        Value::map([("hash", Value::from(attached.hash.as_str())), ("name", Value::from(attached.name.as_str()))])
-    };
-    Value::List(attachments.iter().map(one).collect())
 }

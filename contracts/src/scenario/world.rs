@@ -10,10 +10,10 @@ use crate::definition::Definition;
 use crate::message::{CASE_PAYLOAD_MAX, EntryForm, EntryStatus, REGISTRY, encode};
 use crate::outcome::{Refused, Status};
 use crate::platform::{Founding, Platform, PlatformOptions, SubmitError};
-use crate::registry::CREDENTIAL;
+use crate::registry::{CALENDAR, CREDENTIAL};
 use crate::service::Service;
 use crate::state::{StateOptions, StateRoot};
-use crate::value::Value;
+use crate::value::{INTEGER_MAX, Value};
 use annals::{Ack, Appender, AuthorId, Kind, LedgerId, ManualClock, Options, RecordBuilder, RecordId, SigningKey};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -169,7 +169,13 @@ impl<'a> World<'a> {
 
     fn first_entry(&self, line: &EntryLine) -> Result<EntryForm, Unlike> {
         let data = fields_of(line.data.clone().unwrap_or_default()).map_err(Unlike::form)?;
-        let (from, until) = self.validity(line.from.as_deref(), line.until.as_deref())?;
+        let (from, until) = match line.registry.as_str() {
+            // It is valid for ever, or refused.
+            CALENDAR => {
+                (moment::parse_or(line.from.as_deref(), 0)?, moment::parse_or(line.until.as_deref(), INTEGER_MAX)?)
+            }
+            _ => self.validity(line.from.as_deref(), line.until.as_deref())?,
+        };
         Ok(EntryForm {
             data: Value::Map(data),
             from,

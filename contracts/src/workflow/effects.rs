@@ -2,13 +2,13 @@
 
 use super::instance::{Instance, OpenTask};
 use super::periods::{self, Counting, Due};
-use super::{Variables, attached, common, evaluate, holds};
+use super::{Variables, common, evaluate, holds};
 use crate::definition::{Compiled, CompiledTransition, Trigger};
 use crate::draft::{Draft, Stop};
 use crate::keys;
 use crate::message::AttachedForm;
 use crate::outcome::Refused;
-use crate::value::Value;
+use crate::value::{MapWriter, Value};
 
 /// Transitions that may follow by themselves on one record.
 const FOLLOWING_MAX: usize = 16;
@@ -112,21 +112,25 @@ fn put_row(
     from: &str,
     done: &Done<'_>,
 ) -> Result<(), Stop> {
-    let number = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
-    let row = Value::map([
-        ("act", Value::from(name)),
-        ("attachments", attached(done.attachments)),
-        ("from", Value::from(from)),
-        ("height", number(draft.at.height)),
-        ("number", Value::Integer(i64::from(act))),
-        ("parents", keys::texts(done.parents)),
-        ("record", Value::from(done.record)),
-        ("seq", number(draft.at.seq)),
-        ("signers", keys::texts(&done.signers)),
-        ("time", Value::Integer(draft.at.time_ms)),
-        ("to", Value::from(instance.state.as_str())),
-    ]);
-    draft.put_row(keys::act_row(&instance.key(), act), row.encode())
+    let row = MapWriter::default()
+        .text("act", name)
+        .list("attachments", done.attachments.iter().map(attached))
+        .text("from", from)
+        .number("height", draft.at.height)
+        .number("number", u64::from(act))
+        .texts("parents", done.parents)
+        .text("record", done.record)
+        .number("seq", draft.at.seq)
+        .texts("signers", &done.signers)
+        .number("time", u64::try_from(draft.at.time_ms).unwrap_or_default())
+        .text("to", &instance.state)
+        .finish();
+    draft.put_row(keys::act_row(&instance.key(), act), row)
+}
+
+/// What an act has attached, as its row keeps it.
+fn attached(attachment: &AttachedForm) -> Vec<u8> {
+    MapWriter::default().text("hash", &attachment.hash).text("name", &attachment.name).finish()
 }
 
 fn open_task(draft: &mut Draft<'_>, compiled: &Compiled, instance: &mut Instance, name: &str) -> Result<(), Stop> {

@@ -52,6 +52,14 @@ fn register() -> String {
     format!("---\nact = \"register\"\n{CASE}\n")
 }
 
+/// Other entries are valid around the day on which a scenario starts; a calendar is so for ever.
+#[test]
+fn a_scenario_may_bring_a_calendar_of_its_own() {
+    let calendar = "entry = [{ type = \"calendar\", id = \"other\", data = { holidays = [], workdays = [] } }]\n";
+    let report = run(&(calendar.to_owned() + &register()));
+    assert!(report.passed(), "{:?}", report.failure);
+}
+
 /// An act that comes too early, ordered all the same.
 fn early() -> String {
     format!("---\nact = \"execute\"\n{CASE}\nrefused = \"workflow.order\"\nwhen = \"after\"\nas = \"early\"\n")
