@@ -145,17 +145,7 @@ fn an_opening_act_that_waits_is_replaced() {
     let definition = &files["services/permit/permit.toml"];
     assert!(definition.contains(one), "the README's service is another");
     town.write("services/permit/permit.toml", definition.replace(one, &one.replace(" }", ", count = 2 }")).as_bytes());
-    town.run(&[
-        "platform",
-        "init",
-        "city",
-        "--service",
-        "services/permit",
-        "--development",
-        "--admin",
-        &town.id("root"),
-    ])
-    .good();
+    town.found("city", "services/permit");
     let mut entries = "[[entry]]\ntype = \"agency\"\nid = \"SJ\"\ndata = { name = \"SJ\" }\n".to_owned();
     for (name, badge) in [("li", "SJ-1"), ("wang", "SJ-2")] {
         town.key(name);

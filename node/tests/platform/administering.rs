@@ -75,17 +75,7 @@ fn every_fault_of_a_service_is_told_and_nothing_made() {
 fn the_service_of_the_readme_is_taken_and_its_scenario_passes() {
     let town = Town::empty();
     assert_eq!(town.readme_service().len(), 3);
-    town.run(&[
-        "platform",
-        "init",
-        "try",
-        "--service",
-        "services/permit",
-        "--development",
-        "--admin",
-        &town.id("root"),
-    ])
-    .good();
+    town.found("try", "services/permit");
     let told = town.run(&words("scenario run services/permit")).good();
     assert!(told.ends_with(" s\n") && told.contains("1 of 1 scenarios pass, 3 steps"), "{told}");
 }

@@ -142,6 +142,12 @@ impl Town {
         command
     }
 
+    /// Founds a platform of a service that one administrator tries out.
+    pub(crate) fn found(&self, place: &str, service: &str) {
+        self.run(&["platform", "init", place, "--service", service, "--development", "--admin", &self.id("root")])
+            .good();
+    }
+
     pub(crate) fn run(&self, arguments: &[&str]) -> Said {
         self.command(arguments).output().unwrap().into()
     }
