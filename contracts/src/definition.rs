@@ -6,6 +6,7 @@
 
 mod check;
 mod compile;
+mod personal;
 
 pub use check::{Fault, SIGNERS_MAX};
 pub use compile::{Compiled, CompiledAttachment, CompiledLookup, CompiledTransition, Requirement, Surroundings};

@@ -7,6 +7,7 @@
 
 mod advice;
 mod effects;
+mod guards;
 mod instance;
 mod periods;
 mod signing;
@@ -16,19 +17,17 @@ pub use instance::{Instance, Late, OpenTask, Pending, Period};
 use crate::days::{DAY_MS, Day};
 use crate::definition::{Compiled, CompiledTransition, SignerRule, Trigger};
 use crate::deployed::{StoredDefinition, Versions};
-use crate::draft::{ACCESS_STEPS, Draft, STEPS_MAX, Stop, damaged, over_budget, stored};
-use crate::guard::{Budget, Guard, GuardError};
+use crate::draft::{ACCESS_STEPS, Draft, STEPS_MAX, Stop, damaged, stored};
+use crate::guard::Budget;
 use crate::keys;
 use crate::message::{Act, Message};
 use crate::officer::Officer;
 use crate::outcome::{Refused, Status};
-use crate::registry;
 use crate::schema::check_fields;
-use crate::value::Value;
 use annals::AuthorId;
+use guards::{Variables, check_guards, holds, variables};
 use instance::ACTS_MAX;
 use periods::Due;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Steps that following a calendar's change may take for one case.
@@ -274,53 +273,6 @@ pub(crate) fn missing_signers(draft: &mut Draft<'_>, instance: &Instance) -> Res
     }
 }
 
-/// What the guards of a transition see, by name; what none of them names is left out, since making it takes longer than they do.
-type Variables<'a> = Vec<(&'a str, Cow<'a, Value>)>;
-
-fn variables<'a>(draft: &Draft<'_>, step: &Step<'a>, instance: &Instance) -> Variables<'a> {
-    let reads = |name| step.transition.reads(name);
-    let mut variables = common(draft, step.transition, instance);
-    variables.push(("record", Cow::Borrowed(&step.act.data)));
-    if reads("actor") {
-        let actor = step.officers.first().map(|officer| officer.value());
-        variables.push(("actor", Cow::Owned(actor.unwrap_or_default())));
-    }
-    if reads("signers") {
-        let signers = step.officers.iter().map(|officer| officer.value());
-        variables.push(("signers", Cow::Owned(Value::List(signers.collect()))));
-    }
-    variables
-}
-
-/// What guards of steps that happen by themselves see.
-fn common<'a>(draft: &Draft<'_>, transition: &'a CompiledTransition, instance: &Instance) -> Variables<'a> {
-    let mut variables = Vec::new();
-    if transition.reads("case") {
-        variables.push(("case", Cow::Owned(instance.value())));
-    }
-    if transition.reads("at") {
-        let number = |number: u64| Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
-        let (seq, height, time) = (number(draft.at.seq), number(draft.at.height), Value::Integer(draft.at.time_ms));
-        variables.push(("at", Cow::Owned(Value::map([("height", height), ("seq", seq), ("time", time)]))));
-    }
-    variables
-}
-
-fn evaluate(draft: &mut Draft<'_>, guard: &Guard, variables: &Variables<'_>) -> Result<Value, Stop> {
-    let bound: Vec<_> = variables.iter().map(|(name, value)| (*name, &**value)).collect();
-    guard.evaluate(&bound, &mut draft.budget).map_err(|error| {
-        if matches!(error, GuardError::Budget) {
-            return over_budget().into();
-        }
-        let words = format!("`{}` can't be computed: {error}; mend the record's data", guard.source());
-        Refused::new("workflow.guard", &[error.code()], words).into()
-    })
-}
-
-fn holds(draft: &mut Draft<'_>, guard: &Guard, variables: &Variables<'_>) -> Result<bool, Stop> {
-    Ok(evaluate(draft, guard, variables)?.as_bool() == Some(true))
-}
-
 fn check_attachments(draft: &mut Draft<'_>, step: &Step<'_>, variables: &Variables<'_>) -> Result<(), Stop> {
     for attachment in &step.transition.attachments {
         let wanted = match &attachment.when {
@@ -360,37 +312,6 @@ fn check_time(draft: &Draft<'_>, step: &Step<'_>, instance: &Instance) -> Result
         return Err(Refused::new("workflow.late", &[name], words));
     }
     Ok(())
-}
-
-/// Looks up what the guards read, and asks them; the first that does not hold is told.
-fn check_guards<'a>(
-    draft: &mut Draft<'_>,
-    transition: &'a CompiledTransition,
-    mut variables: Variables<'a>,
-) -> Result<Variables<'a>, Stop> {
-    for lookup in &transition.lookups {
-        let id = evaluate(draft, &lookup.id, &variables)?;
-        let id = id.as_text().unwrap_or_default();
-        let trouble = match registry::entry(draft, &lookup.registry, id)? {
-            Some(entry) => match registry::check_valid(draft, &entry)? {
-                None => {
-                    variables.push((&lookup.name, Cow::Owned(entry.form.data.clone())));
-                    continue;
-                }
-                Some((_, words)) => words,
-            },
-            None => "is not registered".to_owned(),
-        };
-        let words = format!("{} ({} {id} {trouble})", lookup.otherwise, lookup.registry);
-        return Err(Refused::new("workflow.guard", &[&lookup.registry, id], words).into());
-    }
-    for (number, requirement) in transition.requires.iter().enumerate() {
-        if !holds(draft, &requirement.guard, &variables)? {
-            let name = format!("{}.{}", transition.rule.name, number + 1);
-            return Err(Refused::new("workflow.guard", &[&name], requirement.otherwise.to_string()).into());
-        }
-    }
-    Ok(variables)
 }
 
 /// Does a step that all have signed.

@@ -1,10 +1,11 @@
 //! Compiling a definition: every guard parsed and type-checked, every name looked up once.
 
 use super::check::{Faults, REQUIRES_MAX, check};
+use super::personal::Sources;
 use super::{Definition, Effects, Fault, Transition, Trigger};
-use crate::guard::{Field, Guard, Read, Scope, Type};
+use crate::guard::{Field, Guard, Scope, Type};
 use crate::label::Label;
-use crate::schema::{FieldSchema, Fields, Kind, record_type};
+use crate::schema::{Fields, Kind, record_type};
 use crate::value::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -221,37 +222,6 @@ fn guard(at: &str, source: &str, scope: &Scope, expected: &Type, faults: &mut Fa
             }
             None
         }
-    }
-}
-
-/// Where the values come from that a transition's expressions read.
-struct Sources<'a> {
-    rule: &'a Transition,
-    definition: &'a Definition,
-    surroundings: &'a Surroundings,
-}
-
-impl Sources<'_> {
-    /// Whether a read takes in what tells something of a person.
-    fn is_personal(&self, read: &Read) -> bool {
-        let Self { rule, definition, surroundings } = self;
-        let form = || definition.payloads.get(rule.payload.as_ref()?);
-        let registry = |name: &str| rule.lookup.iter().find(|lookup| lookup.name == name).map(|it| &it.registry);
-        let (fields, path) = match (read.variable.as_str(), read.fields.as_slice()) {
-            ("record", path) => (form().map(|form| &form.fields), path),
-            ("case", [data, path @ ..]) if data == "data" => (Some(&definition.case), path),
-            ("case", []) => (Some(&definition.case), &[][..]),
-            (name, path) => (registry(name).and_then(|name| surroundings.registries.get(name)), path),
-        };
-        let Some(mut fields) = fields else { return false };
-        for name in path {
-            match fields.get(name) {
-                Some(schema) if schema.personal || schema.kind != Kind::Record => return schema.is_personal(),
-                Some(schema) => fields = &schema.fields,
-                None => return false,
-            }
-        }
-        fields.values().any(FieldSchema::is_personal)
     }
 }
 

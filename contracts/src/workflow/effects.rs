@@ -1,8 +1,8 @@
 //! Effects: what a transition changes, in a fixed order, and what happens by itself after it.
 
+use super::guards::{Variables, common, evaluate, holds};
 use super::instance::{Instance, OpenTask};
 use super::periods::{self, Counting, Due};
-use super::{Variables, common, evaluate, holds};
 use crate::definition::{Compiled, CompiledTransition, Trigger};
 use crate::draft::{Draft, Stop};
 use crate::keys;
